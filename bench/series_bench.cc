@@ -1,0 +1,94 @@
+// The series MLP's down projection: GB/s of theta, share of the measured read bandwidth, GFLOP/s.
+#include <cmath>
+#include <numeric>
+
+#include "bench/bench_common.h"
+#include "unswift/ops/reference/reference.h"
+#include "unswift/ops/series_mlp.h"
+
+namespace unswift {
+namespace {
+
+/// Orders fall evenly from `2 * mean_order` to 0 along the units.
+struct BenchUnits {
+  BenchUnits(int64_t num_units, int64_t mean_order)
+      : centre(num_units, 0.1f), inv_radius(num_units, 0.3f) {
+    const int64_t max_order = 2 * mean_order;
+    for (int64_t n = 0; n <= max_order; ++n) {
+      units_of_order.push_back(num_units * (max_order + 1 - n) / (max_order + 1));
+    }
+    view.centre = centre;
+    view.inv_radius = inv_radius;
+    view.units_of_order = units_of_order;
+  }
+  std::vector<float> centre, inv_radius;
+  std::vector<int64_t> units_of_order;
+  SeriesUnits view;
+};
+
+bool IsCorrect(const SeriesUnits& units, ConstRows z, ConstRows u, const MatrixView& theta,
+               ConstRows y) {
+  const auto features = reference::SeriesFeatures(units, z.Slice(0, 1), u.Slice(0, 1));
+  std::vector<float> row(theta.cols);
+  for (int64_t i = 0; i < 8; ++i) {
+    RowToF32(theta.dtype, theta.row(i), row);
+    double expected = 0.0, magnitude = 0.0;
+    for (int64_t k = 0; k < theta.cols; ++k) {
+      expected += features.values[k] * row[k];
+      magnitude += std::abs(features.values[k] * row[k]);
+    }
+    if (!(std::abs(y.row(0)[i] - expected) <= 1e-4 * magnitude)) return false;
+  }
+  return true;
+}
+
+void BM_SeriesDownProjection(benchmark::State& state) {
+  const int64_t m = state.range(0), num_units = state.range(1), hidden_size = state.range(2);
+  const int threads = static_cast<int>(state.range(3));
+  const BenchUnits units(num_units, 12);
+  const BenchWeight theta(DType::kBF16, hidden_size, units.view.num_features());
+  const std::vector<float> z = RandomFloats(m * num_units, 1, 2.0);
+  const std::vector<float> u = RandomFloats(m * num_units, 2);
+  std::vector<float> y(m * hidden_size);
+  const ConstRows z_rows(z.data(), m, num_units), u_rows(u.data(), m, num_units);
+  const Rows y_rows(y.data(), m, hidden_size);
+  ThreadPool& pool = PoolOf(threads);
+  SeriesDownProjection(units.view, z_rows, u_rows, theta.view(), y_rows, pool, false);
+  if (!IsCorrect(units.view, z_rows, u_rows, theta.view(), y_rows)) {
+    return state.SkipWithError("wrong result");
+  }
+  for (auto _ : state) {
+    SeriesDownProjection(units.view, z_rows, u_rows, theta.view(), y_rows, pool, false);
+    benchmark::ClobberMemory();
+  }
+  Report(state, double(theta.view().num_bytes()), 2.0 * m * hidden_size * units.view.num_features(),
+         threads);
+}
+
+void BM_SeriesFeatures(benchmark::State& state) {
+  const int64_t num_units = state.range(0);
+  const BenchUnits units(num_units, 12);
+  const std::vector<float> z = RandomFloats(num_units, 1, 2.0), u = RandomFloats(num_units, 2);
+  std::vector<float> features(units.view.num_features());
+  const ConstRows z_rows(z.data(), 1, num_units), u_rows(u.data(), 1, num_units);
+  const Rows out(features.data(), 1, units.view.num_features());
+  ThreadPool& pool = PoolOf(1);
+  for (auto _ : state) {
+    SeriesFeatures(units.view, z_rows, u_rows, out, pool);
+    benchmark::ClobberMemory();
+  }
+  state.SetItemsProcessed(state.iterations() * out.cols);
+}
+
+BENCHMARK(BM_SeriesDownProjection)
+    ->ArgNames({"m", "units", "hidden", "threads"})
+    ->ArgsProduct({{1, 4, 16, 64, 512}, {1536}, {576}, {1, 2}})
+    ->ArgsProduct({{1, 4, 16, 64}, {8192}, {2048}, {1, 2}})
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK(BM_SeriesFeatures)->ArgName("units")->Arg(1536)->Arg(8192);
+
+}  // namespace
+}  // namespace unswift
+
+BENCHMARK_MAIN();

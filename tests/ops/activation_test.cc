@@ -1,0 +1,77 @@
+#include "unswift/ops/activation.h"
+
+#include "tests/ops/kernel_test.h"
+
+namespace unswift {
+namespace {
+
+class ActivationTest : public EveryTarget {};
+UNSWIFT_INSTANTIATE_FOR_EVERY_TARGET(ActivationTest);
+
+const Activation kActivations[] = {Activation::kSilu, Activation::kGeluErf, Activation::kGeluTanh};
+
+// phi(x) = x P(x). The argument of P's exponential is rounded (relative error u each time), which
+// moves exp(-a) by 2 u a exp(-a) <= 0.74 u relative to 1; Highway's exp adds 2 u, the addition, the
+// division and the product u each; for erf the tail's polynomial adds u. In all |err| <= 6 u |x|.
+// exp may overflow to infinity where phi is below 1e-36: hence the absolute term.
+double Tolerance(double x) { return 6.0 * kUnitRoundoff * std::abs(x) + 1e-36; }
+
+std::vector<float> Arguments() {
+  std::vector<float> x = {0.0f, -0.0f, 1e-30f, -1e-30f, 1e4f, -1e4f, 1e20f, -1e20f, 3e38f, -3e38f};
+  for (int i = -20000; i <= 20000; ++i) x.push_back(static_cast<float>(i * 0.00501));
+  for (int i = -4000; i <= 4000; ++i) x.push_back(static_cast<float>(i * 0.00101));
+  return x;
+}
+
+TEST_P(ActivationTest, PlainIsWithinTheBound) {
+  ThreadPool pool(2);
+  const std::vector<float> x = Arguments();
+  const auto n = static_cast<int64_t>(x.size());
+  for (const Activation activation : kActivations) {
+    std::vector<float> y(n);
+    PlainActivation(activation, {x.data(), 1, n}, {y.data(), 1, n}, pool);
+    for (int64_t i = 0; i < n; ++i) {
+      ASSERT_NEAR(y[i], ActivationValue(activation, x[i]), Tolerance(x[i])) << x[i];
+    }
+  }
+}
+
+TEST_P(ActivationTest, GatedMultipliesAndMayOverwriteAnInput) {
+  ThreadPool pool(2);
+  for (const Activation activation : kActivations) {
+    for (const int64_t n : {1, 3, 16, 37, 1000}) {
+      TestRows gate(5, n, 1, 3.0), up(5, n, 2);
+      TestRows y = gate;
+      GatedActivation(activation, y.view(), up.view(), y.view(), pool);
+      for (int64_t r = 0; r < 5; ++r) {
+        for (int64_t i = 0; i < n; ++i) {
+          const double g = gate.view().row(r)[i], u = up.view().row(r)[i];
+          const double expected = ActivationValue(activation, g) * u;
+          ASSERT_NEAR(y.view().row(r)[i], expected, 1.2 * Tolerance(g) * std::abs(u) + 1e-36);
+        }
+      }
+      EXPECT_TRUE(y.GapsUntouched());
+    }
+  }
+}
+
+TEST_P(ActivationTest, NanStaysNan) {
+  ThreadPool pool(1);
+  for (const Activation activation : kActivations) {
+    float x = std::nanf("");
+    PlainActivation(activation, {&x, 1, 1}, {&x, 1, 1}, pool);
+    EXPECT_TRUE(std::isnan(x));
+  }
+}
+
+// Values from published tables: 1 / (1 + e^-1), Phi(1), Phi(-3), and GELU's tanh form at 1.
+TEST(ActivationValueTest, KnownValues) {
+  EXPECT_NEAR(ActivationValue(Activation::kSilu, 1.0), 0.7310585786300049, 1e-15);
+  EXPECT_NEAR(ActivationValue(Activation::kGeluErf, 1.0), 0.8413447460685429, 1e-15);
+  EXPECT_NEAR(ActivationValue(Activation::kGeluErf, -3.0), -3.0 * 0.0013498980316300933, 1e-16);
+  EXPECT_NEAR(ActivationValue(Activation::kGeluTanh, 1.0),
+              0.5 * (1 + std::tanh(0.7978845608028654 * 1.044715)), 1e-15);
+}
+
+}  // namespace
+}  // namespace unswift

@@ -1,0 +1,171 @@
+#include "unswift/ops/matmul.h"
+
+#include <limits>
+
+#include "tests/ops/kernel_test.h"
+#include "unswift/ops/reference/reference.h"
+
+namespace unswift {
+namespace {
+
+class MatMulTest : public EveryTarget {};
+UNSWIFT_INSTANTIATE_FOR_EVERY_TARGET(MatMulTest);
+
+// |err| <= gamma_c * sum |x_k w_k| (with |bias| and the old y in the sum), gamma_c = c u / (1 - c
+// u), where c counts the roundings that one product can pass through. Weights widen exactly.
+//
+// Streaming kernel: a lane takes one fused multiply-add per vector, 2 ceil(k / 2N) of them; then
+// log2(N) additions across lanes, the bias, the old value.
+// GEMM: whatever oneDNN's blocking, a product passes through at most k additions and its own
+// rounding; then one addition per block of 2048 columns (beta = 1), bias, and old value.
+double BoundFactor(int64_t m, int64_t k) {
+  const double lanes = static_cast<double>(CurrentKernelLanes());
+  const double c = m <= kSkinnyRows ? 2.0 * std::ceil(k / (2.0 * lanes)) + std::log2(lanes) + 2.0
+                                    : k + 1.0 + k / 2048 + 2.0;
+  return c * kUnitRoundoff / (1.0 - c * kUnitRoundoff);
+}
+
+void ExpectWithinBound(ConstRows x, const MatrixView& weight, const float* bias, ConstRows old_y,
+                       ConstRows y) {
+  const auto expected = reference::MatMul(x, weight, bias);
+  const double factor = BoundFactor(x.rows, x.cols);
+  for (int64_t r = 0; r < y.rows; ++r) {
+    for (int64_t c = 0; c < y.cols; ++c) {
+      const double old = old_y.data == nullptr ? 0.0 : old_y.row(r)[c];
+      const double tolerance = factor * (expected.magnitude.at(r, c) + std::abs(old)) + 1e-37;
+      ASSERT_NEAR(y.row(r)[c], expected.y.at(r, c) + old, tolerance)
+          << "m " << x.rows << " n " << weight.rows << " k " << weight.cols << " at " << r << ", "
+          << c << " " << DTypeName(weight.dtype);
+    }
+  }
+}
+
+void Check(DType dtype, int64_t m, int64_t n, int64_t k, bool with_bias, bool accumulate) {
+  ThreadPool pool(2);
+  TestRows x(m, k, 1), y(m, n, 2), bias(1, n, 3);
+  const TestRows old = y;
+  TestRows old_copy = old;
+  const TestWeight weight(dtype, n, k, 4, /*misalign=*/(m + n + k) % 2);
+  const float* bias_data = with_bias ? bias.view().data : nullptr;
+  MatMul(x.view(), weight.view(), bias_data, y.view(), pool,
+         accumulate ? MatMulMode::kAccumulate : MatMulMode::kOverwrite);
+  ExpectWithinBound(x.view(), weight.view(), bias_data,
+                    accumulate ? ConstRows(old_copy.view()) : ConstRows(), y.view());
+  EXPECT_TRUE(y.GapsUntouched());
+}
+
+TEST_P(MatMulTest, EveryNumberOfRows) {
+  for (const DType dtype : kFloatTypes) {
+    for (int64_t m = 1; m <= 40; ++m) Check(dtype, m, 13, 75, m % 2 == 0, m % 3 == 0);
+  }
+}
+
+TEST_P(MatMulTest, OddSizes) {
+  for (const DType dtype : kFloatTypes) {
+    for (const int64_t m : {1, 2, 5, 7, 16, 35}) {
+      for (const int64_t n : {1, 2, 3, 9, 31}) {
+        for (const int64_t k : {1, 2, 3, 16, 17, 31, 32, 33, 64, 100}) {
+          Check(dtype, m, n, k, n % 2 == 0, k % 2 == 0);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(MatMulTest, ModelSizes) {
+  for (const DType dtype : kFloatTypes) {
+    for (const int64_t m : {1, 3, 33}) Check(dtype, m, 200, 576, true, false);
+  }
+  Check(DType::kBF16, 1, 67, 4099, false, true);
+  Check(DType::kBF16, 34, 400, 4099, true, true);  // several tiles of rows and of columns
+}
+
+TEST_P(MatMulTest, EmptyInnerDimensionGivesTheBias) {
+  ThreadPool pool(1);
+  for (const int64_t m : {int64_t{2}, kSkinnyRows + 1}) {
+    TestRows x(m, 0, 1), y(m, 5, 2), bias(1, 5, 3);
+    const TestWeight weight(DType::kF32, 5, 0, 4);
+    MatMul(x.view(), weight.view(), bias.view().data, y.view(), pool);
+    for (int64_t r = 0; r < m; ++r) {
+      EXPECT_TRUE(std::ranges::equal(y.view().row(r), bias.view().row(0)));
+    }
+  }
+}
+
+TEST_P(MatMulTest, ColumnAndRowViews) {
+  ThreadPool pool(2);
+  for (const DType dtype : kFloatTypes) {
+    const TestWeight weight(dtype, 40, 300, 4);
+    const MatrixView part = weight.view().Columns(17, 121).Rows(5, 30);
+    for (const int64_t m : {int64_t{1}, int64_t{4}, kSkinnyRows + 1}) {
+      TestRows x(m, 400, 1), y(m, 100, 2);
+      const Rows y_part = y.view().Columns(11, 30);
+      MatMul(x.view().Columns(7, 121), part, nullptr, y_part, pool);
+      ExpectWithinBound(x.view().Columns(7, 121), part, nullptr, {}, y_part);
+    }
+  }
+}
+
+TEST_P(MatMulTest, SameBitsForAnyNumberOfThreads) {
+  for (const DType dtype : kFloatTypes) {
+    const TestWeight weight(dtype, 500, 577, 4);
+    for (const int64_t m : {1, 6, 40}) {
+      std::vector<std::vector<float>> results;
+      for (const int threads : {1, 2, 3}) {
+        ThreadPool pool(threads);
+        TestRows x(m, 577, 1), y(m, 500, 2);
+        MatMul(x.view(), weight.view(), nullptr, y.view(), pool);
+        results.push_back(y.memory());
+      }
+      EXPECT_EQ(results[0], results[1]);
+      EXPECT_EQ(results[0], results[2]);
+    }
+  }
+}
+
+TEST_P(MatMulTest, ARowDoesNotDependOnItsNeighbours) {
+  ThreadPool pool(2);
+  for (const DType dtype : kFloatTypes) {
+    const TestWeight weight(dtype, 37, 203, 4);
+    TestRows x(kSkinnyRows, 203, 1);
+    for (int64_t m = 1; m <= kSkinnyRows; ++m) {
+      TestRows batch(m, 37, 2), single(1, 37, 3);
+      MatMul(x.view().Slice(0, m), weight.view(), nullptr, batch.view(), pool);
+      MatMul(x.view().Slice(m - 1, 1), weight.view(), nullptr, single.view(), pool);
+      EXPECT_TRUE(std::ranges::equal(batch.view().row(m - 1), single.view().row(0))) << m;
+    }
+  }
+}
+
+TEST_P(MatMulTest, InfinityAndNanReachTheirOutputsOnly) {
+  ThreadPool pool(1);
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const int64_t m : {int64_t{1}, kSkinnyRows + 1}) {
+    std::vector<float> values(3 * 70, 1.0f);
+    values[69] = infinity;           // row 0, in the tail
+    values[70 + 5] = std::nanf("");  // row 1
+    const MatrixView weight{DType::kF32, 3, 70, 70 * 4,
+                            reinterpret_cast<const std::byte*>(values.data())};
+    std::vector<float> ones(m * 70, 1.0f), y(m * 3);
+    MatMul({ones.data(), m, 70}, weight, nullptr, {y.data(), m, 3}, pool);
+    for (int64_t r = 0; r < m; ++r) {
+      EXPECT_EQ(y[r * 3], infinity);
+      EXPECT_TRUE(std::isnan(y[r * 3 + 1]));
+      EXPECT_EQ(y[r * 3 + 2], 70.0f);
+    }
+  }
+}
+
+TEST_P(MatMulTest, SubnormalWeightsCount) {
+  ThreadPool pool(1);
+  const std::vector<uint16_t> bits(64, 1);  // smallest bf16
+  const MatrixView weight{DType::kBF16, 1, 64, 128,
+                          reinterpret_cast<const std::byte*>(bits.data())};
+  const std::vector<float> x(64, 0x1p100f);
+  float y = 0.0f;
+  MatMul({x.data(), 1, 64}, weight, nullptr, {&y, 1, 1}, pool);
+  EXPECT_EQ(y, 64 * 0x1p100f * 0x1p-133f);
+}
+
+}  // namespace
+}  // namespace unswift

@@ -1,0 +1,110 @@
+#include "unswift/cli/command_line.h"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "unswift/cli/version.h"
+
+namespace unswift {
+namespace {
+
+constexpr char kFooter[] =
+    "MODEL is a Hugging Face directory or a release made by 'protect'.\n"
+    "Results go to stdout, everything else to stderr; --json prints one JSON object.\n"
+    "Exit status: 0 done (and holds), 1 does not hold, 2 bad usage or bad input.\n\n"
+    "  unswift import model.gguf -o model      get a Hugging Face directory\n"
+    "  unswift protect model -o release        make an evaluation copy, 4x slower\n"
+    "  unswift verify release --against model  is it the same model?\n"
+    "  unswift chat release                    talk to it\n";
+
+}  // namespace
+
+CommandLine::CommandLine()
+    : app_("unswift: release an LLM for evaluation as a slower copy with the same tokens",
+           "unswift") {
+  app_.set_version_flag("--version", std::string("unswift ") + kVersion);
+  app_.require_subcommand(1);
+  app_.footer(kFooter);
+}
+
+CLI::App* CommandLine::AddCommand(const std::string& name, const std::string& description,
+                                  Run run) {
+  CLI::App* command = app_.add_subcommand(name, description);
+  command->add_option("--threads", common_.threads, "threads (default: physical cores)")
+      ->check(CLI::Range(1, 1024));
+  command->add_flag("--json", common_.json, "print one JSON object on stdout, nothing else");
+  command->add_flag("-q,--quiet", common_.quiet, "no progress and no notes on stderr");
+  command->add_flag("-v,--verbose", common_.verbose, "more notes on stderr");
+  command->callback([this, run = std::move(run)] { selected_ = run; });
+  return command;
+}
+
+int CommandLine::Main(int argc, char** argv) {
+  try {
+    app_.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Help and version requests arrive here too, with exit code 0.
+    return app_.exit(error) == 0 ? kDone : kBadInput;
+  }
+  const Result<ExitStatus> status = selected_();
+  if (!status) {
+    fmt::print(stderr, "unswift: {}\n", status.error().message);
+    return kBadInput;
+  }
+  if (std::fflush(stdout) != 0) {
+    fmt::print(stderr, "unswift: [write] stdout: could not write the result\n");
+    return kBadInput;
+  }
+  return *status;
+}
+
+ThreadPool& CommandLine::pool() {
+  if (!pool_) {
+    pool_ =
+        std::make_unique<ThreadPool>(common_.threads > 0 ? common_.threads : NumPhysicalCores());
+  }
+  return *pool_;
+}
+
+ProgressFn CommandLine::progress() const {
+  if (common_.quiet || isatty(STDERR_FILENO) == 0) return {};
+  return [shown = std::string()](std::string_view stage, double done) mutable {
+    const std::string text = fmt::format("{} {:.0f} %", stage, 100.0 * done);
+    if (text == shown) return;
+    shown = text;
+    fmt::print(stderr, "\r\033[K{}", text);
+    if (done >= 1.0) fmt::print(stderr, "\r\033[K");
+    std::fflush(stderr);
+  };
+}
+
+void CommandLine::Note(const std::string& line) const {
+  if (!common_.quiet) fmt::print(stderr, "{}\n", line);
+}
+
+void CommandLine::Detail(const std::string& line) const {
+  if (common_.verbose) fmt::print(stderr, "{}\n", line);
+}
+
+void PrintJson(const Json& json, int indent) {
+  fmt::print("{}\n", json.dump(indent, ' ', false, Json::error_handler_t::replace));
+}
+
+Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& directory) {
+  UNSWIFT_ASSIGN_OR_RETURN(OpenedModel opened, OpenModel(directory, {}, line.pool()));
+  if (opened.manifest) {
+    const Manifest& manifest = *opened.manifest;
+    if (!manifest.recipient.empty()) line.Note("recipient: " + manifest.recipient);
+    if (!manifest.licence.empty()) line.Note("licence: " + manifest.licence);
+    if (!manifest.expires.empty()) line.Note("expires: " + manifest.expires);
+  }
+  return opened;
+}
+
+CLI::Option* AddModel(CLI::App* command, std::string& model, const std::string& description) {
+  return command->add_option("MODEL", model, description)->required();
+}
+
+}  // namespace unswift

@@ -1,0 +1,83 @@
+// What all subcommands share: common flags, output, progress, exit status.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "unswift/base/progress.h"
+#include "unswift/base/result.h"
+#include "unswift/base/thread_pool.h"
+#include "unswift/io/json.h"
+#include "unswift/release/reader/open_model.h"
+
+namespace unswift {
+
+/// Exit status of the program.
+enum ExitStatus : int {
+  kDone = 0,  ///< done and, where the command judges something, it holds
+  kDoesNotHold = 1,
+  kBadInput = 2,  ///< bad usage or bad input
+};
+
+struct CommonOptions {
+  int threads = 0;  ///< 0 = physical cores
+  bool json = false;
+  bool quiet = false;
+  bool verbose = false;
+};
+
+/// The program: its subcommands add themselves, the chosen one runs.
+class CommandLine {
+ public:
+  using Run = std::function<Result<ExitStatus>()>;
+
+  CommandLine();
+  /// Adds a subcommand with the common flags. `run` is called when it was chosen.
+  CLI::App* AddCommand(const std::string& name, const std::string& description, Run run);
+  /// Parses and runs; errors go to stderr as one line.
+  int Main(int argc, char** argv);
+
+  const CommonOptions& common() const { return common_; }
+  /// Made at first use with --threads.
+  ThreadPool& pool();
+  /// Shows stages on stderr when that is a terminal and --quiet is off; else does nothing.
+  ProgressFn progress() const;
+  /// A line on stderr unless --quiet.
+  void Note(const std::string& line) const;
+  /// A line on stderr with --verbose.
+  void Detail(const std::string& line) const;
+
+ private:
+  CLI::App app_;
+  CommonOptions common_;
+  Run selected_;
+  std::unique_ptr<ThreadPool> pool_;
+};
+
+/// Prints a JSON value and a newline on stdout; text that is no UTF-8 becomes U+FFFD.
+void PrintJson(const Json& json, int indent = 2);
+
+/// Opens MODEL with the digests of a release checked, and says on stderr what the manifest asks to
+/// be shown (recipient, licence, expiry).
+Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& directory);
+
+/// The positional MODEL argument.
+CLI::Option* AddModel(CLI::App* command, std::string& model,
+                      const std::string& description = "Hugging Face checkpoint or release");
+
+// One function per subcommand, each in the file of its name.
+void AddImport(CommandLine& line);
+void AddInspect(CommandLine& line);
+void AddTokenize(CommandLine& line);
+void AddGenerate(CommandLine& line);
+void AddChat(CommandLine& line);
+void AddLogits(CommandLine& line);
+void AddPerplexity(CommandLine& line);
+void AddCalibrate(CommandLine& line);
+void AddProtect(CommandLine& line);
+void AddVerify(CommandLine& line);
+void AddBench(CommandLine& line);
+
+}  // namespace unswift

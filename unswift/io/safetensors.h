@@ -1,0 +1,105 @@
+// safetensors files: read by mmap with every check of the format, written in a stream.
+//
+// Format: 8 bytes little-endian header length, JSON header {name: {dtype, shape, data_offsets}},
+// data. Source: https://github.com/huggingface/safetensors (README, "Format").
+#pragma once
+
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "unswift/base/mapped_file.h"
+#include "unswift/base/result.h"
+#include "unswift/tensor/tensor_view.h"
+
+namespace unswift {
+
+inline constexpr size_t kMaxSafetensorsHeaderBytes = 100'000'000;
+
+/// One open file. Views point into the mapping and live as long as the object. The format does not
+/// align tensors: read them with memcpy or unaligned loads.
+class SafetensorsFile {
+ public:
+  /// Checks: header length within the file and the limit, JSON object, known dtypes, non-negative
+  /// shapes without overflow, offsets in order, inside the buffer, no overlap and no hole, byte
+  /// counts equal to dtype x shape, unique names. Errors: kInvalidData naming file and tensor; kIo;
+  /// kNotFound.
+  static Result<SafetensorsFile> Open(const std::filesystem::path& path);
+
+  const std::map<std::string, TensorView>& tensors() const { return tensors_; }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  const std::filesystem::path& path() const { return path_; }
+  const MappedFile& file() const { return file_; }
+
+ private:
+  std::filesystem::path path_;
+  MappedFile file_;
+  std::map<std::string, TensorView> tensors_;
+  std::map<std::string, std::string> metadata_;
+};
+
+/// All tensors of a model directory: model.safetensors, or the shards that
+/// model.safetensors.index.json names (each listed tensor must be where the index says, each tensor
+/// in a shard must be listed, and no shard name may leave the directory).
+class Checkpoint {
+ public:
+  static Result<Checkpoint> Open(const std::filesystem::path& directory);
+
+  /// Null when absent.
+  const TensorView* Find(const std::string& name) const;
+  /// Errors: kNotFound naming the directory and the tensor.
+  Result<TensorView> Get(const std::string& name) const;
+  const std::map<std::string, TensorView>& tensors() const { return tensors_; }
+  const std::vector<SafetensorsFile>& files() const { return files_; }
+  /// The file that holds a tensor of this checkpoint.
+  const SafetensorsFile& FileOf(const std::string& name) const;
+  /// Drops the tensor's pages from this process (they stay in the page cache).
+  void Release(const std::string& name) const;
+
+ private:
+  std::filesystem::path directory_;
+  std::vector<SafetensorsFile> files_;
+  std::map<std::string, TensorView> tensors_;
+  std::map<std::string, size_t> file_of_;
+};
+
+struct TensorSpec {
+  std::string name;
+  DType dtype;
+  Shape shape;
+};
+
+/// Writes one file: the header from the specs, then each tensor's bytes in the order of the specs,
+/// in as many pieces as the caller likes. Quantised tensors are stored as "U8" with the shape
+/// [..., bytes of the last dimension] (docs/release_format.md).
+class SafetensorsWriter {
+ public:
+  static Result<SafetensorsWriter> Create(const std::filesystem::path& path,
+                                          const std::vector<TensorSpec>& specs,
+                                          const std::map<std::string, std::string>& metadata = {});
+  SafetensorsWriter(SafetensorsWriter&&) noexcept = default;
+
+  /// Appends the next bytes of the current tensor; a full one moves on to the next spec.
+  Result<> Append(std::span<const std::byte> bytes);
+  /// Fails when bytes are missing; closes the file. Errors: kIo with the system's reason.
+  Result<> Finish();
+  /// Of tensor data, without the header.
+  int64_t bytes_written() const { return written_; }
+
+ private:
+  SafetensorsWriter() = default;
+  struct Closer {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  std::filesystem::path path_;
+  std::unique_ptr<char[]> buffer_;  // of file_, hence before it
+  std::unique_ptr<std::FILE, Closer> file_;
+  int64_t written_ = 0;
+  int64_t expected_ = 0;
+};
+
+}  // namespace unswift

@@ -1,0 +1,125 @@
+#include <set>
+#include <utility>
+
+#include "unswift/base/check.h"
+#include "unswift/io/json.h"
+#include "unswift/io/safetensors.h"
+#include "unswift/io/text.h"
+
+namespace unswift {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kSingleName = "model.safetensors";
+constexpr const char* kIndexName = "model.safetensors.index.json";
+
+auto InvalidIndex(const fs::path& path, std::string_view why) {
+  return MakeError(ErrorCode::kInvalidData, "[open_checkpoint] {}: {}", path.string(), why);
+}
+
+/// A plain file name: it cannot leave the directory it is joined to.
+bool IsPlainName(std::string_view name) {
+  return !name.empty() && name != "." && name.find("..") == name.npos &&
+         name.find_first_of(std::string_view("/\\\0", 3)) == name.npos;
+}
+
+/// Tensor name -> shard name.
+Result<std::map<std::string, std::string>> ReadIndex(const fs::path& path) {
+  UNSWIFT_ASSIGN_OR_RETURN(const Json index, ReadJson(path));
+  const auto weight_map = index.is_object() ? index.find("weight_map") : index.end();
+  if (weight_map == index.end() || !weight_map->is_object()) {
+    return InvalidIndex(path, "expected an object 'weight_map'");
+  }
+  std::map<std::string, std::string> shard_of;
+  for (const auto& [tensor, shard] : weight_map->items()) {
+    if (!shard.is_string() || !IsPlainName(shard.get_ref<const std::string&>())) {
+      return InvalidIndex(path, fmt::format("tensor '{}': expected a file name, got {}",
+                                            Shorten(tensor), Shorten(shard.dump())));
+    }
+    shard_of.emplace(tensor, shard.get<std::string>());
+  }
+  if (shard_of.empty()) return InvalidIndex(path, "expected tensors in 'weight_map', got none");
+  return shard_of;
+}
+
+/// The shard holds what the index says, no less and no more.
+Result<> CheckShard(const SafetensorsFile& file, const std::string& shard,
+                    const std::map<std::string, std::string>& shard_of, const fs::path& index) {
+  for (const auto& [tensor, listed] : shard_of) {
+    if (listed == shard && !file.tensors().contains(tensor)) {
+      return InvalidIndex(index, fmt::format("tensor '{}': expected in shard '{}', got no such "
+                                             "tensor there",
+                                             Shorten(tensor), shard));
+    }
+  }
+  for (const auto& [tensor, view] : file.tensors()) {
+    const auto listed = shard_of.find(tensor);
+    if (listed == shard_of.end() || listed->second != shard) {
+      return InvalidIndex(index,
+                          fmt::format("tensor '{}' of shard '{}': expected it to be listed "
+                                      "there, got {}",
+                                      Shorten(tensor), shard,
+                                      listed == shard_of.end() ? "no entry" : "another shard"));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Checkpoint> Checkpoint::Open(const fs::path& directory) {
+  Checkpoint checkpoint;
+  checkpoint.directory_ = directory;
+  const fs::path index = directory / kIndexName;
+  std::error_code ignored;
+  if (fs::exists(index, ignored)) {
+    UNSWIFT_ASSIGN_OR_RETURN(const auto shard_of, ReadIndex(index));
+    std::set<std::string> shards;
+    for (const auto& [tensor, shard] : shard_of) shards.insert(shard);
+    for (const std::string& shard : shards) {
+      UNSWIFT_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(directory / shard));
+      UNSWIFT_RETURN_IF_ERROR(CheckShard(file, shard, shard_of, index));
+      checkpoint.files_.push_back(std::move(file));
+    }
+  } else if (fs::exists(directory / kSingleName, ignored)) {
+    UNSWIFT_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(directory / kSingleName));
+    checkpoint.files_.push_back(std::move(file));
+  } else {
+    return MakeError(ErrorCode::kNotFound, "[open_checkpoint] {}: expected {} or {}, got neither",
+                     directory.string(), kSingleName, kIndexName);
+  }
+  for (size_t i = 0; i < checkpoint.files_.size(); ++i) {
+    for (const auto& [name, view] : checkpoint.files_[i].tensors()) {
+      checkpoint.tensors_.emplace(name, view);
+      checkpoint.file_of_.emplace(name, i);
+    }
+  }
+  return checkpoint;
+}
+
+const TensorView* Checkpoint::Find(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  return found == tensors_.end() ? nullptr : &found->second;
+}
+
+Result<TensorView> Checkpoint::Get(const std::string& name) const {
+  if (const TensorView* view = Find(name)) return *view;
+  return MakeError(ErrorCode::kNotFound, "[get_tensor] {}: expected a tensor '{}', got none",
+                   directory_.string(), name);
+}
+
+const SafetensorsFile& Checkpoint::FileOf(const std::string& name) const {
+  const auto found = file_of_.find(name);
+  UNSWIFT_CHECK(found != file_of_.end());
+  return files_[found->second];
+}
+
+void Checkpoint::Release(const std::string& name) const {
+  const TensorView* view = Find(name);
+  UNSWIFT_CHECK(view != nullptr);
+  const MappedFile& file = FileOf(name).file();
+  file.Release(view->data - file.bytes().data(), view->num_bytes);
+}
+
+}  // namespace unswift

@@ -1,0 +1,70 @@
+// The forward pass: one for prefill and decode, over a batch of sequences of any lengths.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "unswift/base/result.h"
+#include "unswift/base/thread_pool.h"
+#include "unswift/kv/kv_cache.h"
+#include "unswift/model/model.h"
+#include "unswift/tensor/rows.h"
+
+namespace unswift {
+
+/// The next tokens of one sequence; they follow what its cache holds.
+struct SequenceInput {
+  KvCache* cache = nullptr;
+  std::span<const int32_t> ids;
+};
+
+/// Sees the MLPs at work (calibration).
+class MlpObserver {
+ public:
+  virtual ~MlpObserver() = default;
+  /// Shapes: z [rows, intermediate_size], the pre-activations, of a plain MLP with its bias;
+  ///   u [rows, intermediate_size] (data null for a plain MLP); residual [rows, hidden_size], the
+  ///   residual stream after the block. Rows are the batch's tokens, sequence after sequence.
+  virtual void OnMlp(int64_t layer, ConstRows z, ConstRows u, ConstRows residual) = 0;
+};
+
+/// Runs a model. Holds the activations of one pass, so one Decoder serves one thread of control;
+/// the model may be shared. Activations and sums are float32.
+class Decoder {
+ public:
+  Decoder(const Model& model, ThreadPool& pool);
+  ~Decoder();
+
+  const Model& model() const { return model_; }
+  ThreadPool& pool() { return pool_; }
+
+  /// An empty cache of the model's shape.
+  std::unique_ptr<KvCache> MakeCache() const;
+
+  /// Runs the ids of every sequence and appends to the caches. Returns the final normed hidden
+  /// states [sum of ids, hidden_size], sequence after sequence, valid until the next call. Errors:
+  /// kInvalidArgument (an id outside the vocabulary, a context longer than the model's, an empty
+  /// batch); nothing is appended then. observer may be null.
+  Result<ConstRows> Forward(std::span<const SequenceInput> batch, MlpObserver* observer = nullptr);
+
+  /// Shapes: hidden [m, hidden_size] as Forward returns; logits [m, vocab_size].
+  void Logits(ConstRows hidden, Rows logits);
+
+ private:
+  struct Workspace;
+  Result<> CheckBatch(std::span<const SequenceInput> batch) const;
+  void Embed(std::span<const SequenceInput> batch);
+  void RunAttention(int64_t layer, std::span<const SequenceInput> batch);
+  void RunMlp(int64_t layer, MlpObserver* observer);
+  void RunSeries(const MlpWeights& mlp, ConstRows z, ConstRows u);
+  void Normalize(const NormWeights& norm, Rows out);
+
+  const Model& model_;
+  ThreadPool& pool_;
+  std::vector<double> inv_freq_;
+  std::unique_ptr<Workspace> work_;
+};
+
+}  // namespace unswift

@@ -1,0 +1,38 @@
+// A GGUF file (llama.cpp) -> a Hugging Face model directory.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "unswift/base/result.h"
+#include "unswift/tensor/dtype.h"
+
+namespace unswift {
+
+struct GgufImportReport {
+  std::string architecture;  ///< as the GGUF file names it, for example "llama"
+  int64_t num_tensors = 0;
+  int64_t bytes = 0;  ///< of tensor data written
+};
+
+/// Called after each tensor.
+using GgufImportProgress = std::function<void(int64_t tensors_done, int64_t tensors_total)>;
+
+/// Writes config.json, generation_config.json, tokenizer.json, tokenizer_config.json (with the chat
+/// template) and model.safetensors; the directory appears complete or not at all. Weights are
+/// widened to float32, the row order that llama.cpp gives attn_q and attn_k (interleaved RoPE
+/// pairs) is undone, and values are rounded to `dtype` (f32, f16, bf16; nearest even). Without
+/// output.weight the head is tied to the embedding.
+///
+/// Errors: kUnsupported for architectures, tensors, element types, RoPE scalings, tokenizers that
+/// have no row yet (the message names which), kInvalidData for files that contradict themselves or
+/// do not fit f16, kInvalidArgument (dtype), kAlreadyExists (target is there and !replace), kIo.
+/// Cost: one pass over the file; memory for a few megabytes of rows besides the tokenizer.
+Result<GgufImportReport> ImportGguf(const std::filesystem::path& gguf_file,
+                                    const std::filesystem::path& target_dir,
+                                    DType dtype = DType::kBF16, bool replace = false,
+                                    const GgufImportProgress& progress = {});
+
+}  // namespace unswift

@@ -1,0 +1,303 @@
+#include "unswift/model/model.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "unswift/ops/convert.h"
+#include "unswift/series/derivatives.h"
+
+namespace unswift {
+namespace {
+
+auto WrongTensor(const std::string& name, std::string_view expected, const std::string& got) {
+  return MakeError(ErrorCode::kInvalidData, "[bind_model] tensor '{}': expected {}, got {}", name,
+                   expected, got);
+}
+
+/// Copies a stored [in, out] matrix to [out, in]. element: bytes per value.
+void Transpose(const std::byte* from, int64_t in, int64_t out, int64_t element, std::byte* to) {
+  for (int64_t r = 0; r < out; ++r) {
+    for (int64_t c = 0; c < in; ++c) {
+      std::memcpy(to + (r * in + c) * element, from + (c * out + r) * element, element);
+    }
+  }
+}
+
+}  // namespace
+
+std::string LayerPrefix(const Architecture& architecture, int64_t layer) {
+  return fmt::format("{}.{}.", architecture.names.layers, layer);
+}
+
+SeriesUnits SeriesWeights::units() const {
+  SeriesUnits units;
+  units.basis = basis;
+  units.guard = guard;
+  units.cutoff = cutoff;
+  units.cutoff_order = cutoff_order;
+  units.first_order = first_order;
+  units.centre = centre;
+  units.inv_radius = inv_radius;
+  units.units_of_order = units_of_order;
+  return units;
+}
+
+/// Finds, checks and converts the tensors of one checkpoint.
+class WeightBinder {
+ public:
+  WeightBinder(Model& model, Conv1dWeights conv1d)
+      : model_(model),
+        conv1d_(conv1d),
+        config_(model.config_),
+        names_(model.config_.architecture->names) {}
+
+  Result<> BindAll(const std::vector<SeriesLayer>& series) {
+    const int64_t hidden = config_.hidden_size;
+    UNSWIFT_ASSIGN_OR_RETURN(model_.embed_tokens_,
+                             Matrix(Weight(names_.embed_tokens), config_.vocab_size, hidden));
+    if (!names_.embed_positions.empty()) {
+      UNSWIFT_ASSIGN_OR_RETURN(
+          model_.embed_positions_,
+          Matrix(Weight(names_.embed_positions), config_.max_position_embeddings, hidden));
+    }
+    UNSWIFT_ASSIGN_OR_RETURN(model_.final_norm_, Norm(std::string(names_.final_norm)));
+    model_.lm_head_ = model_.embed_tokens_;
+    if (!config_.tie_word_embeddings) {
+      UNSWIFT_ASSIGN_OR_RETURN(model_.lm_head_,
+                               Matrix(Weight(names_.lm_head), config_.vocab_size, hidden));
+    }
+    auto next_series = series.begin();
+    for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
+      const bool is_protected = next_series != series.end() && next_series->layer == layer;
+      UNSWIFT_ASSIGN_OR_RETURN(LayerWeights weights,
+                               Layer(layer, is_protected ? &*next_series : nullptr));
+      model_.layers_.push_back(std::move(weights));
+      if (is_protected) ++next_series;
+    }
+    if (next_series != series.end()) {
+      return MakeError(ErrorCode::kInvalidData,
+                       "[bind_model] series of layer {}: expected ascending layers below {}",
+                       next_series->layer, config_.num_hidden_layers);
+    }
+    model_.num_protected_layers_ = static_cast<int64_t>(series.size());
+    return {};
+  }
+
+ private:
+  static std::string Weight(std::string_view name) { return std::string(name) + ".weight"; }
+
+  Result<LayerWeights> Layer(int64_t layer, const SeriesLayer* series) {
+    const std::string prefix = LayerPrefix(*config_.architecture, layer);
+    const auto name = [&](std::string_view part) { return prefix + std::string(part); };
+    LayerWeights weights;
+    UNSWIFT_ASSIGN_OR_RETURN(weights.input_norm, Norm(name(names_.input_norm)));
+    UNSWIFT_ASSIGN_OR_RETURN(weights.post_attention_norm, Norm(name(names_.post_attention_norm)));
+    AttentionWeights& attention = weights.attention;
+    const int64_t hidden = config_.hidden_size;
+    if (!names_.qkv_proj.empty() && conv1d_ == Conv1dWeights::kKeep) {
+      // A fused [in, out] matrix has no row ranges: only its shape is checked.
+      UNSWIFT_ASSIGN_OR_RETURN(
+          attention.q_proj, Linear(name(names_.qkv_proj), config_.q_size() + 2 * config_.kv_size(),
+                                   hidden, config_.attention_bias));
+    } else if (!names_.qkv_proj.empty()) {
+      UNSWIFT_RETURN_IF_ERROR(FusedQkv(name(names_.qkv_proj), attention));
+    } else {
+      const bool bias = config_.attention_bias;
+      UNSWIFT_ASSIGN_OR_RETURN(attention.q_proj,
+                               Linear(name(names_.q_proj), config_.q_size(), hidden, bias));
+      UNSWIFT_ASSIGN_OR_RETURN(attention.k_proj,
+                               Linear(name(names_.k_proj), config_.kv_size(), hidden, bias));
+      UNSWIFT_ASSIGN_OR_RETURN(attention.v_proj,
+                               Linear(name(names_.v_proj), config_.kv_size(), hidden, bias));
+    }
+    UNSWIFT_ASSIGN_OR_RETURN(attention.o_proj, Linear(name(names_.o_proj), hidden, config_.q_size(),
+                                                      config_.attention_bias));
+    UNSWIFT_ASSIGN_OR_RETURN(weights.mlp, Mlp(prefix, series));
+    return weights;
+  }
+
+  Result<MlpWeights> Mlp(const std::string& prefix, const SeriesLayer* series) {
+    const auto name = [&](std::string_view part) { return prefix + std::string(part); };
+    const int64_t hidden = config_.hidden_size, inner = config_.intermediate_size;
+    MlpWeights mlp;
+    if (config_.architecture->mlp == MlpKind::kGated) {
+      UNSWIFT_ASSIGN_OR_RETURN(mlp.gate_proj,
+                               Linear(name(names_.gate_proj), inner, hidden, config_.mlp_bias));
+    }
+    UNSWIFT_ASSIGN_OR_RETURN(mlp.up_proj,
+                             Linear(name(names_.up_proj), inner, hidden, config_.mlp_bias));
+    int64_t plain_units = inner;
+    if (series != nullptr) {
+      UNSWIFT_ASSIGN_OR_RETURN(mlp.series, Series(name(names_.series), *series));
+      plain_units -= series->protected_units;
+    }
+    // A protected MLP's output bias is part of its series.
+    const bool bias = config_.mlp_bias && series == nullptr;
+    if (plain_units > 0) {
+      UNSWIFT_ASSIGN_OR_RETURN(mlp.down_proj,
+                               Linear(name(names_.down_proj), hidden, plain_units, bias));
+    }
+    return mlp;
+  }
+
+  Result<SeriesWeights> Series(const std::string& prefix, const SeriesLayer& layer) {
+    if (layer.protected_units < 1 || layer.protected_units > config_.intermediate_size) {
+      return MakeError(ErrorCode::kInvalidData,
+                       "[bind_model] {}: expected 1..{} protected units, got {}", prefix,
+                       config_.intermediate_size, layer.protected_units);
+    }
+    SeriesWeights series;
+    series.basis = layer.basis;
+    series.guard = layer.guard;
+    series.cutoff = static_cast<float>(layer.cutoff);
+    series.cutoff_order = layer.cutoff_order;
+    series.first_order = config_.architecture->mlp == MlpKind::kPlain ? 1 : 0;
+    UNSWIFT_ASSIGN_OR_RETURN(series.centre, Vector(prefix + ".centre", layer.protected_units));
+    UNSWIFT_ASSIGN_OR_RETURN(series.inv_radius,
+                             Vector(prefix + ".inv_radius", layer.protected_units));
+    for (float inverse : series.inv_radius) {
+      if (!(inverse > 0.0f)) {
+        return WrongTensor(prefix + ".inv_radius", "positive values", fmt::format("{}", inverse));
+      }
+    }
+    UNSWIFT_RETURN_IF_ERROR(Orders(prefix + ".orders", layer, series));
+    UNSWIFT_ASSIGN_OR_RETURN(series.theta,
+                             Matrix(prefix + ".theta", config_.hidden_size, layer.features));
+    if (series.first_order == 1 || config_.mlp_bias) {
+      UNSWIFT_ASSIGN_OR_RETURN(series.bias, Vector(prefix + ".bias", config_.hidden_size));
+    }
+    return series;
+  }
+
+  Result<> Orders(const std::string& name, const SeriesLayer& layer, SeriesWeights& series) {
+    UNSWIFT_ASSIGN_OR_RETURN(const TensorView tensor, model_.checkpoint_->Get(name));
+    if (tensor.dtype != DType::kU8 || tensor.shape != Shape{layer.protected_units}) {
+      return WrongTensor(name, fmt::format("u8 [{}]", layer.protected_units), Describe(tensor));
+    }
+    const auto* values = reinterpret_cast<const uint8_t*>(tensor.data);
+    series.orders.assign(values, values + layer.protected_units);
+    if (!std::is_sorted(series.orders.rbegin(), series.orders.rend()) || series.orders.back() < 1 ||
+        series.orders.front() > kMaxSeriesOrder) {
+      return WrongTensor(name, fmt::format("orders 1..{}, descending", kMaxSeriesOrder),
+                         fmt::format("{}..{}", series.orders.front(), series.orders.back()));
+    }
+    for (int order = 0; order <= series.orders.front(); ++order) {
+      series.units_of_order.push_back(
+          std::count_if(series.orders.begin(), series.orders.end(),
+                        [order](uint8_t unit_order) { return unit_order >= order; }));
+    }
+    if (series.units().num_features() != layer.features) {
+      return WrongTensor(name, fmt::format("orders that make {} features", layer.features),
+                         fmt::format("{}", series.units().num_features()));
+    }
+    return {};
+  }
+
+  Result<NormWeights> Norm(const std::string& name) {
+    NormWeights norm;
+    UNSWIFT_ASSIGN_OR_RETURN(norm.weight, Vector(name + ".weight", config_.hidden_size));
+    if (config_.architecture->norm == NormKind::kLayer) {
+      UNSWIFT_ASSIGN_OR_RETURN(norm.bias, Vector(name + ".bias", config_.hidden_size));
+    }
+    return norm;
+  }
+
+  Result<LinearWeights> Linear(const std::string& name, int64_t out, int64_t in, bool has_bias) {
+    LinearWeights linear;
+    if (config_.architecture->conv1d) {
+      UNSWIFT_ASSIGN_OR_RETURN(linear.weight, Transposed(name + ".weight", out, in));
+    } else {
+      UNSWIFT_ASSIGN_OR_RETURN(linear.weight, Matrix(name + ".weight", out, in));
+    }
+    if (has_bias) {
+      UNSWIFT_ASSIGN_OR_RETURN(linear.bias, Vector(name + ".bias", out));
+    }
+    return linear;
+  }
+
+  Result<> FusedQkv(const std::string& name, AttentionWeights& attention) {
+    const int64_t q = config_.q_size(), kv = config_.kv_size();
+    UNSWIFT_ASSIGN_OR_RETURN(const LinearWeights fused,
+                             Linear(name, q + 2 * kv, config_.hidden_size, config_.attention_bias));
+    const auto part = [&](int64_t begin, int64_t count) {
+      LinearWeights linear{fused.weight.Rows(begin, count), {}};
+      if (!fused.bias.empty()) {
+        linear.bias.assign(fused.bias.begin() + begin, fused.bias.begin() + begin + count);
+      }
+      return linear;
+    };
+    attention.q_proj = part(0, q);
+    attention.k_proj = part(q, kv);
+    attention.v_proj = part(q + kv, kv);
+    return {};
+  }
+
+  Result<MatrixView> Matrix(const std::string& name, int64_t rows, int64_t cols) {
+    UNSWIFT_ASSIGN_OR_RETURN(const TensorView tensor, model_.checkpoint_->Get(name));
+    if (!IsFloat(tensor.dtype) || tensor.shape != Shape{rows, cols}) {
+      return WrongTensor(name, fmt::format("f32, f16 or bf16 [{}, {}]", rows, cols),
+                         Describe(tensor));
+    }
+    return AsMatrix(tensor);
+  }
+
+  Result<MatrixView> Transposed(const std::string& name, int64_t out, int64_t in) {
+    UNSWIFT_ASSIGN_OR_RETURN(const MatrixView stored, Matrix(name, in, out));
+    if (conv1d_ == Conv1dWeights::kKeep) return stored;
+    const int64_t element = BlockBytes(stored.dtype);
+    auto copy = std::make_unique<std::byte[]>(in * out * element);
+    Transpose(stored.data, in, out, element, copy.get());
+    model_.transposed_.push_back(std::move(copy));
+    return MatrixView{stored.dtype, out, in, in * element, model_.transposed_.back().get()};
+  }
+
+  Result<std::vector<float>> Vector(const std::string& name, int64_t size) {
+    UNSWIFT_ASSIGN_OR_RETURN(const TensorView tensor, model_.checkpoint_->Get(name));
+    if (!IsFloat(tensor.dtype) || tensor.shape != Shape{size}) {
+      return WrongTensor(name, fmt::format("f32, f16 or bf16 [{}]", size), Describe(tensor));
+    }
+    std::vector<float> values(size);
+    FastRowToF32(tensor.dtype, tensor.data, values);
+    if (!AllFinite(DType::kF32, reinterpret_cast<const std::byte*>(values.data()), size)) {
+      return WrongTensor(name, "finite values", "NaN or infinity");
+    }
+    return values;
+  }
+
+  static std::string Describe(const TensorView& tensor) {
+    return fmt::format("{} {}", DTypeName(tensor.dtype), ShapeString(tensor.shape));
+  }
+
+  Model& model_;
+  const Conv1dWeights conv1d_;
+  const ModelConfig& config_;
+  const WeightNames& names_;
+};
+
+Result<Model> Model::Bind(ModelConfig config, Checkpoint checkpoint,
+                          const std::vector<SeriesLayer>& series, Conv1dWeights conv1d) {
+  Model model;
+  model.config_ = std::move(config);
+  model.checkpoint_ = std::make_unique<Checkpoint>(std::move(checkpoint));
+  UNSWIFT_RETURN_IF_ERROR(WeightBinder(model, conv1d).BindAll(series));
+  return model;
+}
+
+int64_t Model::num_parameters() const {
+  int64_t total = 0;
+  for (const auto& [name, tensor] : checkpoint_->tensors()) total += tensor.num_elements();
+  return total;
+}
+
+int64_t Model::weight_bytes_per_token() const {
+  int64_t total = 0;
+  for (const auto& [name, tensor] : checkpoint_->tensors()) total += tensor.num_bytes;
+  const auto row_only = [&](const MatrixView& table) {
+    if (table.rows > 0) total -= table.num_bytes() - table.row_bytes;
+  };
+  if (!config_.tie_word_embeddings) row_only(embed_tokens_);
+  row_only(embed_positions_);
+  return total;
+}
+
+}  // namespace unswift

@@ -1,0 +1,126 @@
+// A model bound to its stored weights: views of the mapped checkpoint, no copies.
+//
+// Exceptions: norms and biases are widened to float32 (they are tiny), and matrices stored [in,
+// out] (GPT-2's Conv1D) are transposed once.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "unswift/base/result.h"
+#include "unswift/io/safetensors.h"
+#include "unswift/model/model_config.h"
+#include "unswift/ops/series_mlp.h"
+#include "unswift/tensor/tensor_view.h"
+
+namespace unswift {
+
+struct LinearWeights {
+  MatrixView weight;        ///< [out, in]
+  std::vector<float> bias;  ///< [out], or empty
+  const float* bias_or_null() const { return bias.empty() ? nullptr : bias.data(); }
+};
+
+struct NormWeights {
+  std::vector<float> weight, bias;  ///< [hidden_size]; bias empty for RMSNorm
+};
+
+struct AttentionWeights {
+  LinearWeights q_proj;  ///< [num_attention_heads * head_dim, hidden_size]
+  LinearWeights k_proj;  ///< [num_key_value_heads * head_dim, hidden_size]
+  LinearWeights v_proj;  ///< as k_proj
+  LinearWeights o_proj;  ///< [hidden_size, num_attention_heads * head_dim]
+};
+
+/// How one layer's MLP is protected; the numbers themselves are tensors of the checkpoint.
+struct SeriesLayer {
+  int64_t layer = 0;
+  SeriesBasis basis = SeriesBasis::kChebyshev;
+  SeriesGuard guard = SeriesGuard::kLinear;
+  double cutoff = 0.0;       ///< SeriesGuard::kTruncate only
+  int32_t cutoff_order = 0;  ///< SeriesGuard::kTruncate only
+  int64_t protected_units = 0;
+  int64_t features = 0;  ///< columns of theta
+};
+
+/// A protected MLP's own weights. The first protected_units intermediate coordinates are protected
+/// (sorted by order, descending), the rest are plain.
+struct SeriesWeights {
+  SeriesBasis basis = SeriesBasis::kChebyshev;
+  SeriesGuard guard = SeriesGuard::kLinear;
+  float cutoff = 0.0f;
+  int32_t cutoff_order = 0;
+  int32_t first_order = 0;
+  std::vector<float> centre, inv_radius;  ///< [protected_units]
+  std::vector<int64_t> units_of_order;    ///< see SeriesUnits
+  std::vector<uint8_t> orders;            ///< [protected_units]
+  MatrixView theta;                       ///< [hidden_size, features]
+  std::vector<float>
+      bias;  ///< [hidden_size]: order 0 of a plain MLP, the output bias; may be empty
+
+  int64_t protected_units() const { return static_cast<int64_t>(centre.size()); }
+  /// The view that the kernels take; lives as long as this object.
+  SeriesUnits units() const;
+};
+
+struct MlpWeights {
+  LinearWeights gate_proj;  ///< [intermediate_size, hidden_size]; gated MLP only
+  LinearWeights up_proj;    ///< [intermediate_size, hidden_size]; the plain MLP's fc1
+  LinearWeights down_proj;  ///< [hidden_size, plain units]; no rows when all units are protected
+  std::optional<SeriesWeights> series;
+};
+
+struct LayerWeights {
+  NormWeights input_norm;
+  AttentionWeights attention;
+  NormWeights post_attention_norm;
+  MlpWeights mlp;
+};
+
+/// What Bind does with matrices that are stored [in, out] (architectures with conv1d).
+enum class Conv1dWeights {
+  kTranspose,  ///< to [out, in], in private memory: what the decoder needs
+  kKeep,       ///< views as stored, [in, out]: for readers that take one layer at a time
+};
+
+/// Immutable after Bind; may be shared by threads.
+class Model {
+ public:
+  /// Binds every tensor that the architecture names, checking dtype and shape against the config.
+  /// series: one entry per protected layer, ascending. Errors: kNotFound, kInvalidData.
+  static Result<Model> Bind(ModelConfig config, Checkpoint checkpoint,
+                            const std::vector<SeriesLayer>& series = {},
+                            Conv1dWeights conv1d = Conv1dWeights::kTranspose);
+
+  const ModelConfig& config() const { return config_; }
+  const Checkpoint& checkpoint() const { return *checkpoint_; }
+  const MatrixView& embed_tokens() const { return embed_tokens_; }        ///< [vocab, hidden]
+  const MatrixView& embed_positions() const { return embed_positions_; }  ///< [positions, hidden]
+  const std::vector<LayerWeights>& layers() const { return layers_; }
+  const NormWeights& final_norm() const { return final_norm_; }
+  const MatrixView& lm_head() const { return lm_head_; }  ///< [vocab, hidden]; may be embed_tokens
+
+  bool is_release() const { return num_protected_layers_ > 0; }
+  /// Stored values of all tensors (a tied head counts once).
+  int64_t num_parameters() const;
+  /// Bytes of weights that decoding one token reads: every matrix once, of the embedding one row.
+  int64_t weight_bytes_per_token() const;
+
+ private:
+  friend class WeightBinder;
+  Model() = default;
+  ModelConfig config_;
+  std::unique_ptr<Checkpoint> checkpoint_;
+  std::vector<std::unique_ptr<std::byte[]>> transposed_;
+  MatrixView embed_tokens_, embed_positions_, lm_head_;
+  std::vector<LayerWeights> layers_;
+  NormWeights final_norm_;
+  int64_t num_protected_layers_ = 0;
+};
+
+/// "model.layers.3." for layer 3 of Llama.
+std::string LayerPrefix(const Architecture& architecture, int64_t layer);
+
+}  // namespace unswift

@@ -1,0 +1,54 @@
+// config.json of a Hugging Face model directory.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "unswift/base/result.h"
+#include "unswift/io/json.h"
+#include "unswift/model/architecture.h"
+#include "unswift/ops/activation.h"
+
+namespace unswift {
+
+struct ModelConfig {
+  const Architecture* architecture = nullptr;
+  int64_t vocab_size = 0;
+  int64_t hidden_size = 0;
+  int64_t intermediate_size = 0;
+  int64_t num_hidden_layers = 0;
+  int64_t num_attention_heads = 0;
+  int64_t num_key_value_heads = 0;
+  int64_t head_dim = 0;
+  int64_t max_position_embeddings = 0;
+  double norm_eps = 0.0;
+  double rope_theta = 0.0;  ///< PositionKind::kRope only
+  Activation hidden_act = Activation::kSilu;
+  bool attention_bias = false;
+  bool mlp_bias = false;
+  bool tie_word_embeddings = false;
+  std::vector<int32_t> bos_token_ids;  ///< empty when the model has none
+  std::vector<int32_t> eos_token_ids;  ///< generation_config.json wins over config.json
+  Json json;                           ///< the whole config.json
+
+  int64_t q_size() const { return num_attention_heads * head_dim; }
+  int64_t kv_size() const { return num_key_value_heads * head_dim; }
+};
+
+/// Reads DIRECTORY/config.json (and generation_config.json when present).
+/// Errors: kNotFound, kInvalidData (a missing key, a size that cannot be), kUnsupported
+/// (architecture, activation, rope scaling) naming what is supported.
+Result<ModelConfig> ReadModelConfig(const std::filesystem::path& directory);
+
+/// Parses a config.json value; `what` opens the messages.
+Result<ModelConfig> ParseModelConfig(const Json& json, const std::string& what);
+
+/// "silu", "gelu", ... Errors: kUnsupported naming what is supported.
+Result<Activation> ParseActivation(std::string_view hidden_act);
+
+/// The model_type and architectures that config.json keeps for a release (see
+/// docs/release_format.md).
+inline constexpr std::string_view kReleaseModelType = "unswift";
+
+}  // namespace unswift

@@ -1,0 +1,28 @@
+// Causal softmax attention of one sequence over its cached keys and values.
+#pragma once
+
+#include "unswift/base/thread_pool.h"
+#include "unswift/tensor/rows.h"
+
+namespace unswift {
+
+/// Cached keys and values of one layer: head h's position p at keys + h * head_stride + p *
+/// head_dim. Shapes: keys, values [num_key_value_heads, >= kv_len, head_dim] f32.
+struct KvView {
+  const float* keys = nullptr;
+  const float* values = nullptr;
+  int64_t head_stride = 0;  ///< floats between two heads
+  int64_t kv_len = 0;
+  int64_t num_key_value_heads = 0;
+  int64_t head_dim = 0;
+};
+
+/// out = softmax(scale * q k^T, causal) v per head; query head h reads key/value head
+/// h / (num_heads / num_key_value_heads). The last query row sees all kv_len positions, the row
+/// before it one less, and so on (the rows are the newest positions, already in the cache).
+/// Shapes: q, out [q_len, num_heads * head_dim]; not overlapping.
+/// Accumulates in: float32 with the running maximum subtracted (online softmax, arXiv 2205.14135);
+///   memory linear in kv_len.
+void Attention(ConstRows q, const KvView& kv, float scale, Rows out, ThreadPool& pool);
+
+}  // namespace unswift

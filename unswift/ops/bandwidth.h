@@ -1,0 +1,15 @@
+// What the machine can deliver: the yardstick of every speed figure.
+#pragma once
+
+#include <cstdint>
+
+#include "unswift/base/thread_pool.h"
+
+namespace unswift {
+
+/// Reads `bytes` of freshly written memory `repetitions` times with all threads of the pool, each a
+/// contiguous part, and returns the best rate in bytes per second. bytes should exceed the
+/// last-level cache several times. Cost: bytes of anonymous memory while it runs.
+double MeasureReadBandwidth(int64_t bytes, int repetitions, ThreadPool& pool);
+
+}  // namespace unswift

@@ -1,0 +1,7 @@
+// Both attention kernels. Compiled once per Highway target.
+#include "hwy/contrib/math/math-inl.h"
+#include "unswift/ops/cpu/attention_kernel.h"
+#include "unswift/ops/cpu/simd-inl.h"
+// After their prerequisites:
+#include "unswift/ops/cpu/attention_decode-inl.h"
+#include "unswift/ops/cpu/attention_prefill-inl.h"

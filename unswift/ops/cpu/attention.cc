@@ -1,0 +1,125 @@
+#include "unswift/ops/attention.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "unswift/ops/cpu/attention-inl.h"
+#include "hwy/foreach_target.h"
+// After foreach_target.h:
+#include "unswift/ops/cpu/attention-inl.h"
+
+#if HWY_ONCE
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "unswift/base/check.h"
+#include "unswift/ops/cpu/scratch.h"
+
+namespace unswift {
+
+HWY_EXPORT(DecodeSplitKernel);
+HWY_EXPORT(PrefillBlockKernel);
+HWY_EXPORT(PrefillScratch);
+
+namespace {
+
+// Below this many multiply-adds, waking threads costs more than it saves.
+constexpr int64_t kMinParallelWork = 1 << 17;
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+template <typename Fn>
+void ForEachItem(const AttentionCall& call, int64_t count, ThreadPool& pool, const Fn& fn) {
+  const int64_t work = call.q.rows * call.q.cols * call.kv.kv_len;
+  if (work < kMinParallelWork) {
+    for (int64_t item = 0; item < count; ++item) fn(item);
+  } else {
+    pool.ParallelForDynamic(count, [&](int64_t item, int) { fn(item); });
+  }
+}
+
+/// out = sum of partials, each weighted by exp(its maximum - the overall one), in split order.
+void MergeSplits(const float* partial, int64_t num_splits, int64_t split_stride, int64_t head_dim,
+                 float* out) {
+  float largest = -INFINITY;
+  for (int64_t s = 0; s < num_splits; ++s) {
+    const float* p = partial + s * split_stride;
+    if (p[1] != 0.0f) largest = std::max(largest, p[0]);
+  }
+  std::fill_n(out, head_dim, 0.0f);
+  float total = 0.0f;
+  for (int64_t s = 0; s < num_splits; ++s) {
+    const float* p = partial + s * split_stride;
+    if (p[1] == 0.0f) continue;  // no key of this split is visible
+    const float weight = std::exp(p[0] - largest);
+    total += weight * p[1];
+    for (int64_t i = 0; i < head_dim; ++i) out[i] += weight * p[2 + i];
+  }
+  for (int64_t i = 0; i < head_dim; ++i) out[i] /= total;
+}
+
+void Decode(const AttentionCall& call, ThreadPool& pool) {
+  const int64_t num_splits = CeilDiv(call.kv.kv_len, kDecodeSplit);
+  const int64_t num_rows = call.q.rows * call.group;  // per key/value head
+  const int64_t row_size = PartialSize(call.kv.head_dim);
+  const int64_t item_size = num_rows * row_size;
+  float* partials = ThreadScratch(ScratchSlot::kAttentionPartials,
+                                  call.kv.num_key_value_heads * num_splits * item_size);
+  ForEachItem(call, call.kv.num_key_value_heads * num_splits, pool, [&](int64_t item) {
+    const int64_t begin = item % num_splits * kDecodeSplit;
+    const int64_t end = std::min(begin + kDecodeSplit, call.kv.kv_len);
+    float* scores = ThreadScratch(ScratchSlot::kAttentionWork, num_rows * kDecodeSplit);
+    HWY_DYNAMIC_DISPATCH(DecodeSplitKernel)
+    (call, item / num_splits, begin, end, scores, partials + item * item_size);
+  });
+  for (int64_t head = 0; head < call.kv.num_key_value_heads * call.group; ++head) {
+    const float* of_head = partials + head / call.group * num_splits * item_size;
+    for (int64_t i = 0; i < call.q.rows; ++i) {
+      MergeSplits(of_head + (i * call.group + head % call.group) * row_size, num_splits, item_size,
+                  call.kv.head_dim, call.Out(i, head));
+    }
+  }
+}
+
+std::vector<PrefillBlock> PrefillBlocks(const AttentionCall& call) {
+  std::vector<PrefillBlock> blocks;
+  const int64_t heads = std::min(call.group, kQueryBlock);
+  const int64_t positions = kQueryBlock / heads;
+  // Last positions first: they see the most keys, and long items first balance the threads.
+  for (int64_t p = (CeilDiv(call.q.rows, positions) - 1) * positions; p >= 0; p -= positions) {
+    for (int64_t kv_head = 0; kv_head < call.kv.num_key_value_heads; ++kv_head) {
+      for (int64_t h = 0; h < call.group; h += heads) {
+        blocks.push_back({kv_head, kv_head * call.group + h, std::min(heads, call.group - h), p,
+                          std::min(positions, call.q.rows - p)});
+      }
+    }
+  }
+  return blocks;
+}
+
+void Prefill(const AttentionCall& call, ThreadPool& pool) {
+  const std::vector<PrefillBlock> blocks = PrefillBlocks(call);
+  const int64_t scratch_size = HWY_DYNAMIC_DISPATCH(PrefillScratch)(call.kv.head_dim);
+  ForEachItem(call, static_cast<int64_t>(blocks.size()), pool, [&](int64_t item) {
+    float* scratch = ThreadScratch(ScratchSlot::kAttentionWork, scratch_size);
+    HWY_DYNAMIC_DISPATCH(PrefillBlockKernel)(call, blocks[item], scratch);
+  });
+}
+
+}  // namespace
+
+void Attention(ConstRows q, const KvView& kv, float scale, Rows out, ThreadPool& pool) {
+  UNSWIFT_CHECK(kv.head_dim > 0 && kv.num_key_value_heads > 0);
+  const int64_t num_heads = q.cols / kv.head_dim;
+  UNSWIFT_CHECK(q.cols == num_heads * kv.head_dim && num_heads % kv.num_key_value_heads == 0);
+  UNSWIFT_CHECK(out.rows == q.rows && out.cols == q.cols && kv.kv_len >= q.rows);
+  if (q.rows == 0) return;
+  const AttentionCall call{q, kv, scale, out, num_heads / kv.num_key_value_heads};
+  if (q.rows <= kMaxDecodeRows) {
+    Decode(call, pool);
+  } else {
+    Prefill(call, pool);
+  }
+}
+
+}  // namespace unswift
+#endif  // HWY_ONCE

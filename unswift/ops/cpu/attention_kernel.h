@@ -1,0 +1,50 @@
+// Arguments of the attention kernels, and how the work is cut. All sizes here are part of the
+// definition of the result (the order of its sums), so none depends on the number of threads.
+#pragma once
+
+#include <cstdint>
+
+#include "unswift/ops/attention.h"
+
+namespace unswift {
+
+/// Up to this many query rows take the decode kernel, which works along head_dim.
+inline constexpr int64_t kMaxDecodeRows = 4;
+/// Keys of one decode work item.
+inline constexpr int64_t kDecodeSplit = 256;
+/// Prefill: query rows (positions x heads of a group) and keys of one tile.
+inline constexpr int64_t kQueryBlock = 64;
+inline constexpr int64_t kKeyTile = 64;
+
+struct AttentionCall {
+  ConstRows q;
+  KvView kv;
+  float scale = 1.0f;
+  Rows out;
+  int64_t group = 1;  ///< query heads per key/value head
+
+  /// Number of positions that query row `i` sees.
+  int64_t Visible(int64_t i) const { return kv.kv_len - (q.rows - 1 - i); }
+  const float* Query(int64_t i, int64_t head) const {
+    return q.data + i * q.stride + head * kv.head_dim;
+  }
+  float* Out(int64_t i, int64_t head) const {
+    return out.data + i * out.stride + head * kv.head_dim;
+  }
+};
+
+/// What a decode work item leaves behind per query row: the maximum score, the sum of
+/// exp(score - maximum), and the values weighted by those (head_dim floats).
+inline int64_t PartialSize(int64_t head_dim) { return head_dim + 2; }
+
+/// A prefill work item: up to kQueryBlock query rows that read one key/value head, position by
+/// position, the heads of a position side by side.
+struct PrefillBlock {
+  int64_t kv_head = 0;
+  int64_t first_head = 0;
+  int64_t num_heads = 0;
+  int64_t first_position = 0;
+  int64_t num_positions = 0;
+};
+
+}  // namespace unswift

@@ -1,0 +1,184 @@
+// Attention of many query rows: bound by arithmetic. Compiled once per target.
+//
+// Vector lanes are query rows, so scores stand transposed, [key][row]: maxima and sums over keys
+// need no reduction across lanes, and keys and values are read as they lie in the cache (one
+// broadcast per element). Online softmax: arXiv 2205.14135, algorithm 1, forward part.
+
+HWY_BEFORE_NAMESPACE();
+namespace unswift {
+namespace HWY_NAMESPACE {
+
+constexpr float kNoScore = -1e30f;  // finite: differences of two stay numbers
+constexpr int kTileRowsMax = 6;
+constexpr int kTileVecs = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ? 4 : 2;
+static_assert(kQueryBlock % (kTileVecs * kLanes) == 0);
+
+/// c[i][.] (+)= sum over k of a[i * a_row + k * a_col] * b[k][.] for kI rows and kVecs vectors of
+/// columns; b and c have rows of kQueryBlock floats.
+template <int kI, int kVecs>
+void MicroTile(const float* HWY_RESTRICT a, int64_t a_row, int64_t a_col, int64_t k_count,
+               const float* HWY_RESTRICT b, float* HWY_RESTRICT c, bool add) {
+  const F32Tag d;
+  F32Vec acc[kI][kVecs];
+  for (int i = 0; i < kI; ++i) {
+    for (int v = 0; v < kVecs; ++v) {
+      acc[i][v] = add ? hn::Load(d, c + i * kQueryBlock + v * kLanes) : hn::Zero(d);
+    }
+  }
+  for (int64_t k = 0; k < k_count; ++k) {
+    F32Vec columns[kVecs];
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVecs; ++v) columns[v] = hn::Load(d, b + k * kQueryBlock + v * kLanes);
+    HWY_UNROLL(6)
+    for (int i = 0; i < kI; ++i) {
+      const auto scalar = hn::Set(d, a[i * a_row + k * a_col]);
+      HWY_UNROLL(4)
+      for (int v = 0; v < kVecs; ++v) acc[i][v] = hn::MulAdd(scalar, columns[v], acc[i][v]);
+    }
+  }
+  for (int i = 0; i < kI; ++i) {
+    for (int v = 0; v < kVecs; ++v) hn::Store(acc[i][v], d, c + i * kQueryBlock + v * kLanes);
+  }
+}
+
+template <int kVecs>
+void MicroTileRows(int64_t rows, const float* a, int64_t a_row, int64_t a_col, int64_t k_count,
+                   const float* b, float* c, bool add) {
+  switch (rows) {
+    case 1:
+      return MicroTile<1, kVecs>(a, a_row, a_col, k_count, b, c, add);
+    case 2:
+      return MicroTile<2, kVecs>(a, a_row, a_col, k_count, b, c, add);
+    case 3:
+      return MicroTile<3, kVecs>(a, a_row, a_col, k_count, b, c, add);
+    case 4:
+      return MicroTile<4, kVecs>(a, a_row, a_col, k_count, b, c, add);
+    case 5:
+      return MicroTile<5, kVecs>(a, a_row, a_col, k_count, b, c, add);
+    default:
+      return MicroTile<kTileRowsMax, kVecs>(a, a_row, a_col, k_count, b, c, add);
+  }
+}
+
+/// The same for any number of rows; columns are those of `num_vecs` vectors.
+void SmallGemm(int64_t rows, int64_t num_vecs, const float* a, int64_t a_row, int64_t a_col,
+               int64_t k_count, const float* b, float* c, bool add) {
+  for (int64_t i = 0; i < rows; i += kTileRowsMax) {
+    const float* a_tile = a + i * a_row;
+    float* c_tile = c + i * kQueryBlock;
+    int64_t v = 0;
+    for (; v + kTileVecs <= num_vecs; v += kTileVecs) {
+      MicroTileRows<kTileVecs>(rows - i, a_tile, a_row, a_col, k_count, b + v * kLanes,
+                               c_tile + v * kLanes, add);
+    }
+    for (; v < num_vecs; ++v) {
+      MicroTileRows<1>(rows - i, a_tile, a_row, a_col, k_count, b + v * kLanes, c_tile + v * kLanes,
+                       add);
+    }
+  }
+}
+
+/// A block of query rows and its running softmax. All arrays of scratch, rows of kQueryBlock
+/// floats.
+struct QueryBlock {
+  float* queries;  // [head_dim], scaled
+  float* output;   // [head_dim]
+  float* scores;   // [kKeyTile]
+  float* visible;  // positions each row sees
+  float* largest;  // running maximum
+  float* total;    // running sum of exponentials
+  int64_t num_vecs;
+  int64_t head_dim;
+
+  QueryBlock(float* scratch, int64_t head_dim)
+      : queries(scratch),
+        output(queries + head_dim * kQueryBlock),
+        scores(output + head_dim * kQueryBlock),
+        visible(scores + kKeyTile * kQueryBlock),
+        largest(visible + kQueryBlock),
+        total(largest + kQueryBlock),
+        num_vecs(0),
+        head_dim(head_dim) {}
+};
+
+int64_t PrefillScratch(int64_t head_dim) { return (2 * head_dim + kKeyTile + 3) * kQueryBlock; }
+
+/// One tile's scores become exp(score - running maximum); earlier sums are rescaled to it.
+void SoftmaxTile(const QueryBlock& block, int64_t first_key, int64_t num_keys, bool all_visible) {
+  const F32Tag d;
+  for (int64_t v = 0; v < block.num_vecs; ++v) {
+    float* column = block.scores + v * kLanes;
+    const auto old = hn::Load(d, block.largest + v * kLanes);
+    // Positions within the tile are small numbers, exact in float32.
+    const auto visible =
+        hn::Sub(hn::Load(d, block.visible + v * kLanes), hn::Set(d, static_cast<float>(first_key)));
+    auto top = old;
+    for (int64_t key = 0; key < num_keys; ++key) {
+      auto score = hn::Load(d, column + key * kQueryBlock);
+      if (!all_visible) {
+        const auto seen = hn::Gt(visible, hn::Set(d, static_cast<float>(key)));
+        score = hn::IfThenElse(seen, score, hn::Set(d, kNoScore));
+        hn::Store(score, d, column + key * kQueryBlock);
+      }
+      top = hn::Max(top, score);
+    }
+    const auto rescale = hn::Exp(d, hn::Sub(old, top));
+    auto sum = hn::Mul(hn::Load(d, block.total + v * kLanes), rescale);
+    for (int64_t key = 0; key < num_keys; ++key) {
+      float* at = column + key * kQueryBlock;
+      const auto p = hn::Exp(d, hn::Sub(hn::Load(d, at), top));
+      hn::Store(p, d, at);
+      sum = hn::Add(sum, p);
+    }
+    hn::Store(top, d, block.largest + v * kLanes);
+    hn::Store(sum, d, block.total + v * kLanes);
+    if (hn::AllTrue(d, hn::Eq(rescale, hn::Set(d, 1.0f)))) continue;
+    for (int64_t i = 0; i < block.head_dim; ++i) {
+      float* at = block.output + i * kQueryBlock + v * kLanes;
+      hn::Store(hn::Mul(hn::Load(d, at), rescale), d, at);
+    }
+  }
+}
+
+/// Query rows [first_row, first_row + num_rows) of one key/value head, where row r is position
+/// r / heads of heads first_head + r % heads.
+void PrefillBlockKernel(const AttentionCall& call, const PrefillBlock& item, float* scratch) {
+  const int64_t head_dim = call.kv.head_dim;
+  QueryBlock block(scratch, head_dim);
+  const int64_t num_rows = item.num_positions * item.num_heads;
+  block.num_vecs = (num_rows + kLanes - 1) / kLanes;
+  std::memset(scratch, 0, PrefillScratch(head_dim) * sizeof(float));
+  for (int64_t r = 0; r < kQueryBlock; ++r) {
+    const int64_t row = HWY_MIN(r, num_rows - 1);  // unused lanes repeat the last row
+    const int64_t position = item.first_position + row / item.num_heads;
+    const float* q = call.Query(position, item.first_head + row % item.num_heads);
+    for (int64_t i = 0; i < head_dim; ++i) block.queries[i * kQueryBlock + r] = call.scale * q[i];
+    block.visible[r] = static_cast<float>(call.Visible(position));
+    block.largest[r] = kNoScore;
+  }
+
+  const int64_t offset = item.kv_head * call.kv.head_stride;
+  const int64_t min_visible = call.Visible(item.first_position);
+  const int64_t max_visible = min_visible + item.num_positions - 1;
+  for (int64_t key = 0; key < max_visible; key += kKeyTile) {
+    const int64_t count = HWY_MIN(kKeyTile, max_visible - key);
+    const float* keys = call.kv.keys + offset + key * head_dim;
+    const float* values = call.kv.values + offset + key * head_dim;
+    SmallGemm(count, block.num_vecs, keys, head_dim, 1, head_dim, block.queries, block.scores,
+              false);
+    SoftmaxTile(block, key, count, key + count <= min_visible);
+    SmallGemm(head_dim, block.num_vecs, values, 1, head_dim, count, block.scores, block.output,
+              true);
+  }
+
+  for (int64_t r = 0; r < num_rows; ++r) {
+    float* out =
+        call.Out(item.first_position + r / item.num_heads, item.first_head + r % item.num_heads);
+    const float inverse = 1.0f / block.total[r];
+    for (int64_t i = 0; i < head_dim; ++i) out[i] = block.output[i * kQueryBlock + r] * inverse;
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace unswift
+HWY_AFTER_NAMESPACE();

@@ -1,0 +1,41 @@
+// Plain reading at full speed. Compiled once per Highway target.
+#include "unswift/ops/cpu/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace unswift {
+namespace HWY_NAMESPACE {
+
+/// Reads every byte once through kStreams parts side by side and returns a value that depends on
+/// all of them. One sequential stream does not reach the limit: prefetchers stop at page ends.
+template <int kStreams>
+uint64_t ReadStreams(const std::byte* data, int64_t num_bytes) {
+  const hn::ScalableTag<uint64_t> d;
+  constexpr int64_t kWidth = HWY_LANES(uint64_t);
+  constexpr int64_t kPrefetchWords = 1024 / sizeof(uint64_t);
+  const auto* words = reinterpret_cast<const uint64_t*>(data);
+  const int64_t distance = num_bytes / static_cast<int64_t>(sizeof(uint64_t)) / kStreams;
+  hn::Vec<decltype(d)> all[kStreams];
+  for (auto& v : all) v = hn::Zero(d);
+  for (int64_t i = 0; i < distance; i += kWidth) {
+    HWY_UNROLL(8)
+    for (int s = 0; s < kStreams; ++s) {
+      const uint64_t* from = words + s * distance + i;
+      hwy::Prefetch(from + kPrefetchWords);
+      all[s] = hn::Xor(all[s], hn::LoadU(d, from));
+    }
+  }
+  HWY_ALIGN uint64_t lanes[kStreams * kWidth];
+  for (int s = 0; s < kStreams; ++s) hn::Store(all[s], d, lanes + s * kWidth);
+  uint64_t result = 0;
+  for (const uint64_t lane : lanes) result ^= lane;
+  return result;
+}
+
+/// num_bytes is a multiple of 8 * 64.
+uint64_t ReadAll(const std::byte* data, int64_t num_bytes, int num_streams) {
+  return num_streams == 4 ? ReadStreams<4>(data, num_bytes) : ReadStreams<8>(data, num_bytes);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace unswift
+HWY_AFTER_NAMESPACE();

@@ -1,0 +1,119 @@
+#include "unswift/ops/matmul.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "unswift/ops/cpu/matmul-inl.h"
+#include "hwy/foreach_target.h"
+// After foreach_target.h:
+#include "unswift/ops/cpu/matmul-inl.h"
+
+#if HWY_ONCE
+#include <algorithm>
+
+#include "unswift/base/check.h"
+#include "unswift/ops/convert.h"
+#include "unswift/ops/cpu/gemm.h"
+#include "unswift/ops/cpu/scratch.h"
+
+namespace unswift {
+
+HWY_EXPORT(SkinnyRange);
+HWY_EXPORT(ActivationChunk);
+HWY_EXPORT(LayOutRow);
+
+namespace {
+
+// Below this many multiply-adds, waking a thread costs more than it saves.
+constexpr int64_t kMinWorkPerThread = 1 << 15;
+// Weight tiles of the GEMM path: part of the definition of the result (the order of its sums), so
+// they depend on the shape only. 2 MiB of scratch per thread.
+constexpr int64_t kTileRows = 192;  // a multiple of 48, the row block of oneDNN's AVX-512 kernel
+constexpr int64_t kTileCols = 2048;
+constexpr int64_t kTilePad = 16;  // rows of a power of two would fall into the same cache sets
+
+int64_t RoundUp(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
+
+void StreamingMatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y,
+                     ThreadPool& pool, bool accumulate) {
+  const int64_t k = weight.cols;
+  const int64_t x_stride = RoundUp(k, HWY_DYNAMIC_DISPATCH(ActivationChunk)());
+  float* laid_out = ThreadScratch(ScratchSlot::kActivations, x.rows * x_stride);
+  for (int64_t i = 0; i < x.rows; ++i) {
+    HWY_DYNAMIC_DISPATCH(LayOutRow)(weight.dtype, x.row(i).data(), k, laid_out + i * x_stride);
+  }
+  const SkinnyMatMul op{laid_out, x_stride, weight, bias, y, accumulate};
+  const int64_t work_per_row = std::max<int64_t>(k * x.rows, 1);
+  const int64_t grain = RoundUp(std::max<int64_t>(kMinWorkPerThread / work_per_row, 1), 4);
+  pool.ParallelFor(weight.rows, grain, [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(SkinnyRange)(op, begin, end);
+  });
+}
+
+/// Fills y with what the products are added to. True when the GEMM has to add.
+bool PrepareOutput(const float* bias, Rows y, bool accumulate) {
+  if (bias == nullptr) return accumulate;
+  for (int64_t i = 0; i < y.rows; ++i) {
+    const std::span<float> row = y.row(i);
+    for (int64_t j = 0; j < y.cols; ++j) row[j] = accumulate ? row[j] + bias[j] : bias[j];
+  }
+  return true;
+}
+
+void WidenTile(const MatrixView& tile, float* out, int64_t stride) {
+  for (int64_t r = 0; r < tile.rows; ++r) {
+    FastRowToF32(tile.dtype, tile.row(r), {out + r * stride, static_cast<size_t>(tile.cols)});
+  }
+}
+
+/// Float32 weights at float alignment go to the GEMM as they are.
+bool NeedsNoWidening(const MatrixView& weight) {
+  constexpr int64_t kFloatBytes = sizeof(float);
+  return weight.dtype == DType::kF32 && weight.row_bytes % kFloatBytes == 0 &&
+         reinterpret_cast<uintptr_t>(weight.data) % kFloatBytes == 0;
+}
+
+/// One tile of outputs over all of k.
+void GemmTile(ConstRows x, const MatrixView& weight, const float* bias, Rows y, bool accumulate) {
+  const bool add = PrepareOutput(bias, y, accumulate);
+  for (int64_t k = 0; k < weight.cols; k += kTileCols) {
+    const MatrixView tile = weight.Columns(k, std::min(kTileCols, weight.cols - k));
+    const float* widened = reinterpret_cast<const float*>(tile.data);
+    int64_t stride = tile.row_bytes / static_cast<int64_t>(sizeof(float));
+    if (!NeedsNoWidening(tile)) {
+      stride = kTileCols + kTilePad;
+      float* scratch = ThreadScratch(ScratchSlot::kWidenedTile, kTileRows * stride);
+      WidenTile(tile, scratch, stride);
+      widened = scratch;
+    }
+    GemmOnThisThread(x.rows, tile.rows, tile.cols, x.data + k, x.stride, widened, stride,
+                     add || k > 0, y.data, y.stride);
+  }
+}
+
+void TiledMatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, ThreadPool& pool,
+                 bool accumulate) {
+  const int64_t num_tiles = (weight.rows + kTileRows - 1) / kTileRows;
+  pool.ParallelForDynamic(num_tiles, [&](int64_t tile, int) {
+    const int64_t n = tile * kTileRows;
+    const int64_t count = std::min(kTileRows, weight.rows - n);
+    GemmTile(x, weight.Rows(n, count), bias == nullptr ? nullptr : bias + n, y.Columns(n, count),
+             accumulate);
+  });
+}
+
+}  // namespace
+
+void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, ThreadPool& pool,
+            MatMulMode mode) {
+  UNSWIFT_CHECK(IsFloat(weight.dtype));
+  UNSWIFT_CHECK(x.cols == weight.cols && y.cols == weight.rows && x.rows == y.rows);
+  if (y.rows == 0 || y.cols == 0) return;
+  const bool accumulate = mode == MatMulMode::kAccumulate;
+  if (x.rows <= kSkinnyRows || x.cols == 0) {
+    StreamingMatMul(x, weight, bias, y, pool, accumulate);
+  } else {
+    TiledMatMul(x, weight, bias, y, pool, accumulate);
+  }
+}
+
+}  // namespace unswift
+#endif  // HWY_ONCE

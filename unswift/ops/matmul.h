@@ -1,0 +1,30 @@
+// The one matmul entry: float32 activations times a stored weight matrix.
+#pragma once
+
+#include "unswift/base/thread_pool.h"
+#include "unswift/tensor/rows.h"
+#include "unswift/tensor/tensor_view.h"
+
+namespace unswift {
+
+enum class MatMulMode {
+  kOverwrite,   ///< y = x W^T (+ bias)
+  kAccumulate,  ///< y += x W^T (+ bias)
+};
+
+/// Multiplies activations by a weight matrix as checkpoints store it (one row per output).
+/// Shapes: x [m, k] f32; weight [n, k] f32, f16 or bf16; bias [n] f32 or null; y [m, n] f32, not
+///   overlapping x.
+/// Accumulates in: float32; |err| <= c * eps32 * sum_k |x_k w_k|, c in matmul_test.cc.
+/// Deterministic: y does not depend on the number of threads.
+/// Cost: up to kSkinnyRows rows the weights are streamed once from memory; beyond, tiles of them
+/// are
+///   widened and multiplied by a blocked GEMM (oneDNN).
+void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, ThreadPool& pool,
+            MatMulMode mode = MatMulMode::kOverwrite);
+
+/// Largest number of rows that take the streaming kernel. Up to there a row's result does not depend on
+/// the other rows (one token decoded alone or in a batch: the same bits).
+inline constexpr int64_t kSkinnyRows = 32;
+
+}  // namespace unswift

@@ -1,0 +1,235 @@
+#include "unswift/release/reader/manifest.h"
+
+#include <algorithm>
+
+#include "unswift/base/digest.h"
+#include "unswift/base/registry.h"
+
+namespace unswift {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kFormatName[] = "unswift-release";
+
+const Registry<SeriesBasis>& Bases() {
+  static const Registry<SeriesBasis> rows(
+      "basis", {{"chebyshev", SeriesBasis::kChebyshev}, {"taylor", SeriesBasis::kTaylor}});
+  return rows;
+}
+
+const Registry<SeriesGuard>& Guards() {
+  static const Registry<SeriesGuard> rows("guard", {{"linear", SeriesGuard::kLinear},
+                                                    {"none", SeriesGuard::kNone},
+                                                    {"truncate", SeriesGuard::kTruncate}});
+  return rows;
+}
+
+bool IsPlainFileName(std::string_view name) {
+  return !name.empty() && name != "." && name != ".." && name.find('/') == name.npos &&
+         name.find('\\') == name.npos && name.find('\0') == name.npos;
+}
+
+bool IsSha256(std::string_view hex) {
+  return hex.size() == 64 && hex.find_first_not_of("0123456789abcdef") == hex.npos;
+}
+
+Result<SeriesLayer> LayerFromJson(const Json& json, const Manifest& manifest,
+                                  const std::string& what) {
+  SeriesLayer layer;
+  layer.basis = manifest.basis;
+  layer.guard = manifest.guard;
+  layer.cutoff = manifest.cutoff;
+  layer.cutoff_order = manifest.cutoff_order;
+  UNSWIFT_ASSIGN_OR_RETURN(layer.layer, GetField<int64_t>(json, "layer", what));
+  UNSWIFT_ASSIGN_OR_RETURN(layer.protected_units, GetField<int64_t>(json, "protected_units", what));
+  UNSWIFT_ASSIGN_OR_RETURN(layer.features, GetField<int64_t>(json, "features", what));
+  return layer;
+}
+
+Result<> SeriesFromJson(const Json& json, const std::string& what, Manifest& manifest) {
+  UNSWIFT_ASSIGN_OR_RETURN(const auto basis, GetField<std::string>(json, "basis", what));
+  UNSWIFT_ASSIGN_OR_RETURN(manifest.basis, ParseBasis(basis));
+  UNSWIFT_ASSIGN_OR_RETURN(const auto guard, GetField<std::string>(json, "guard", what));
+  UNSWIFT_ASSIGN_OR_RETURN(manifest.guard, ParseGuard(guard));
+  UNSWIFT_ASSIGN_OR_RETURN(manifest.cutoff, GetFieldOr<double>(json, "cutoff", 0.0, what));
+  UNSWIFT_ASSIGN_OR_RETURN(const int64_t cutoff_order,
+                           GetFieldOr<int64_t>(json, "cutoff_order", 0, what));
+  manifest.cutoff_order = static_cast<int32_t>(std::clamp<int64_t>(cutoff_order, 0, INT32_MAX));
+  UNSWIFT_ASSIGN_OR_RETURN(const auto dtype, GetField<std::string>(json, "dtype", what));
+  const std::optional<DType> parsed = ParseDType(dtype);
+  if (!parsed || !IsFloat(*parsed)) {
+    return MakeError(ErrorCode::kUnsupported,
+                     "[read_manifest] {}: dtype: expected f32, f16 or bf16, got '{}'", what, dtype);
+  }
+  manifest.theta_dtype = *parsed;
+  UNSWIFT_ASSIGN_OR_RETURN(manifest.preset, GetFieldOr<std::string>(json, "preset", "", what));
+  UNSWIFT_ASSIGN_OR_RETURN(manifest.allocation,
+                           GetFieldOr<std::string>(json, "allocation", "", what));
+  UNSWIFT_ASSIGN_OR_RETURN(manifest.rounding, GetFieldOr<std::string>(json, "rounding", "", what));
+  UNSWIFT_ASSIGN_OR_RETURN(manifest.sign_flip, GetFieldOr<bool>(json, "sign_flip", false, what));
+  UNSWIFT_ASSIGN_OR_RETURN(manifest.mean_order, GetField<double>(json, "mean_order", what));
+  UNSWIFT_ASSIGN_OR_RETURN(manifest.predicted_slowdown,
+                           GetField<double>(json, "predicted_slowdown", what));
+  if (!json.contains("layers") || !json.at("layers").is_array() || json.at("layers").empty()) {
+    return MakeError(ErrorCode::kInvalidData, "[read_manifest] {}: expected a list 'layers'", what);
+  }
+  for (const Json& entry : json.at("layers")) {
+    UNSWIFT_ASSIGN_OR_RETURN(SeriesLayer layer, LayerFromJson(entry, manifest, what + ": layers"));
+    manifest.layers.push_back(layer);
+  }
+  return {};
+}
+
+Result<> FilesFromJson(const Json& json, const std::string& what, Manifest& manifest) {
+  if (!json.is_array()) {
+    return MakeError(ErrorCode::kInvalidData, "[read_manifest] {}: expected a list", what);
+  }
+  for (const Json& entry : json) {
+    ManifestFile file;
+    UNSWIFT_ASSIGN_OR_RETURN(file.path, GetField<std::string>(entry, "path", what));
+    UNSWIFT_ASSIGN_OR_RETURN(file.bytes, GetField<int64_t>(entry, "bytes", what));
+    UNSWIFT_ASSIGN_OR_RETURN(file.sha256, GetField<std::string>(entry, "sha256", what));
+    if (!IsPlainFileName(file.path) || !IsSha256(file.sha256) || file.path == kManifestName) {
+      return MakeError(ErrorCode::kInvalidData,
+                       "[read_manifest] {}: expected a plain file name and a SHA-256, got '{}'",
+                       what, file.path);
+    }
+    if (!manifest.files.empty() && manifest.files.back().path >= file.path) {
+      return MakeError(ErrorCode::kInvalidData,
+                       "[read_manifest] {}: '{}': expected unique names in ascending order", what,
+                       file.path);
+    }
+    manifest.files.push_back(std::move(file));
+  }
+  return {};
+}
+
+}  // namespace
+
+int64_t Manifest::protected_units() const {
+  int64_t total = 0;
+  for (const SeriesLayer& layer : layers) total += layer.protected_units;
+  return total;
+}
+
+Result<SeriesBasis> ParseBasis(std::string_view name) { return Bases().Find(name); }
+std::string_view BasisName(SeriesBasis basis) { return Bases().NameOf(basis); }
+Result<SeriesGuard> ParseGuard(std::string_view name) { return Guards().Find(name); }
+std::string_view GuardName(SeriesGuard guard) { return Guards().NameOf(guard); }
+
+Json ManifestToJson(const Manifest& manifest) {
+  Json series = {{"basis", BasisName(manifest.basis)},
+                 {"guard", GuardName(manifest.guard)},
+                 {"dtype", DTypeName(manifest.theta_dtype)},
+                 {"preset", manifest.preset},
+                 {"allocation", manifest.allocation},
+                 {"rounding", manifest.rounding},
+                 {"sign_flip", manifest.sign_flip},
+                 {"mean_order", manifest.mean_order},
+                 {"protected_units", manifest.protected_units()},
+                 {"predicted_slowdown", manifest.predicted_slowdown},
+                 {"layers", Json::array()}};
+  if (manifest.guard == SeriesGuard::kTruncate) {
+    series["cutoff"] = manifest.cutoff;
+    series["cutoff_order"] = manifest.cutoff_order;
+  }
+  for (const SeriesLayer& layer : manifest.layers) {
+    series["layers"].push_back({{"layer", layer.layer},
+                                {"protected_units", layer.protected_units},
+                                {"features", layer.features}});
+  }
+  Json json = {{"format", kFormatName},
+               {"format_version", kManifestVersion},
+               {"generator", manifest.generator},
+               {"series", std::move(series)},
+               {"files", Json::array()}};
+  if (!manifest.recipient.empty()) json["recipient"] = manifest.recipient;
+  if (!manifest.licence.empty()) json["licence"] = manifest.licence;
+  if (!manifest.expires.empty()) json["expires"] = manifest.expires;
+  for (const ManifestFile& file : manifest.files) {
+    json["files"].push_back({{"path", file.path}, {"bytes", file.bytes}, {"sha256", file.sha256}});
+  }
+  return json;
+}
+
+Result<Manifest> ManifestFromJson(const Json& json, const std::string& what) {
+  UNSWIFT_ASSIGN_OR_RETURN(const auto format, GetField<std::string>(json, "format", what));
+  UNSWIFT_ASSIGN_OR_RETURN(const int64_t version, GetField<int64_t>(json, "format_version", what));
+  if (format != kFormatName || version != kManifestVersion) {
+    return MakeError(ErrorCode::kUnsupported,
+                     "[read_manifest] {}: expected format '{}' version {}, got '{}' version {}",
+                     what, kFormatName, kManifestVersion, format, version);
+  }
+  Manifest manifest;
+  UNSWIFT_ASSIGN_OR_RETURN(manifest.generator,
+                           GetFieldOr<std::string>(json, "generator", "", what));
+  UNSWIFT_ASSIGN_OR_RETURN(manifest.recipient,
+                           GetFieldOr<std::string>(json, "recipient", "", what));
+  UNSWIFT_ASSIGN_OR_RETURN(manifest.licence, GetFieldOr<std::string>(json, "licence", "", what));
+  UNSWIFT_ASSIGN_OR_RETURN(manifest.expires, GetFieldOr<std::string>(json, "expires", "", what));
+  UNSWIFT_RETURN_IF_ERROR(
+      SeriesFromJson(json.value("series", Json::object()), what + ": series", manifest));
+  UNSWIFT_RETURN_IF_ERROR(FilesFromJson(json.value("files", Json()), what + ": files", manifest));
+  return manifest;
+}
+
+Result<std::vector<ManifestFile>> DigestDirectory(const fs::path& directory, ThreadPool& pool) {
+  std::vector<ManifestFile> files;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name == kManifestName || name == kSignatureName) continue;
+    if (!fs::is_regular_file(entry.symlink_status())) {
+      return MakeError(ErrorCode::kInvalidData, "[digest] {}: expected a regular file",
+                       entry.path().string());
+    }
+    files.push_back({name, static_cast<int64_t>(entry.file_size()), ""});
+  }
+  if (error)
+    return MakeError(ErrorCode::kIo, "[digest] {}: {}", directory.string(), error.message());
+  std::sort(files.begin(), files.end(),
+            [](const ManifestFile& a, const ManifestFile& b) { return a.path < b.path; });
+  std::vector<Result<std::string>> digests(files.size());
+  pool.ParallelForDynamic(static_cast<int64_t>(files.size()), [&](int64_t i, int) {
+    digests[i] = Sha256HexOfFile(directory / files[i].path);
+  });
+  for (size_t i = 0; i < files.size(); ++i) {
+    UNSWIFT_ASSIGN_OR_RETURN(files[i].sha256, std::move(digests[i]));
+  }
+  return files;
+}
+
+bool IsRelease(const fs::path& directory) {
+  std::error_code ignored;
+  return fs::exists(directory / kManifestName, ignored);
+}
+
+Result<Manifest> ReadManifest(const fs::path& directory) {
+  const fs::path path = directory / kManifestName;
+  UNSWIFT_ASSIGN_OR_RETURN(const Json json, ReadJson(path));
+  return ManifestFromJson(json, path.string());
+}
+
+Result<> CheckDigests(const fs::path& directory, const Manifest& manifest, ThreadPool& pool) {
+  UNSWIFT_ASSIGN_OR_RETURN(const std::vector<ManifestFile> found, DigestDirectory(directory, pool));
+  const auto differs = [&](const std::string& name, std::string_view why) {
+    return MakeError(ErrorCode::kInvalidData, "[open_release] {}: {}", (directory / name).string(),
+                     why);
+  };
+  auto actual = found.begin();
+  for (const ManifestFile& listed : manifest.files) {
+    if (actual == found.end() || listed.path < actual->path) {
+      return differs(listed.path, "listed in the manifest, but missing");
+    }
+    if (actual->path < listed.path) return differs(actual->path, "not listed in the manifest");
+    if (actual->bytes != listed.bytes || actual->sha256 != listed.sha256) {
+      return differs(listed.path, "content does not match the manifest (size or SHA-256)");
+    }
+    ++actual;
+  }
+  if (actual != found.end()) return differs(actual->path, "not listed in the manifest");
+  return {};
+}
+
+}  // namespace unswift

@@ -1,0 +1,140 @@
+#include "unswift/series/fit.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "unswift/base/check.h"
+#include "unswift/series/least_squares.h"
+#include "unswift/series/unit_problem.h"
+
+namespace unswift {
+namespace {
+
+// What one thread reuses from block to block.
+struct Workspace {
+  explicit Workspace(SeriesBasis basis) : solver(basis) {}
+  LaneSolver solver;
+  SampleRows rows;
+};
+
+std::vector<Workspace> MakeWorkspaces(SeriesBasis basis, const ThreadPool& pool) {
+  std::vector<Workspace> workspaces;
+  for (int i = 0; i < pool.num_threads(); ++i) workspaces.emplace_back(basis);
+  return workspaces;
+}
+
+double BiasOf(std::span<const double> bias, int64_t unit) {
+  return bias.empty() ? 0.0 : bias[unit];
+}
+
+// Sets the unit's least-squares problem; returns the mass that errors scale with.
+double SetUnit(const LayerStatistics& statistics, const FitOptions& options, int64_t unit,
+               double bias, int order, int lane, Workspace& workspace) {
+  const UnitInterval interval = IntervalOfUnit(statistics, options, unit, bias);
+  const UnitPoints points = PointsOfUnit(statistics, options, unit, bias, interval, 0.0);
+  const SampleSource source{options.activation, options.guard, bias, interval.centre,
+                            interval.inv_radius};
+  MakeSampleRows(points.bins, source, true, workspace.rows);
+  workspace.solver.SetLane(lane, workspace.rows, order, 0.0);
+  return points.mass;
+}
+
+}  // namespace
+
+UnitSelection SortByOrder(std::span<const int64_t> units, std::span<const int32_t> orders) {
+  UNSWIFT_CHECK(units.size() == orders.size());
+  std::vector<size_t> index(units.size());
+  std::iota(index.begin(), index.end(), size_t{0});
+  std::sort(index.begin(), index.end(), [&](size_t a, size_t b) {
+    return orders[a] != orders[b] ? orders[a] > orders[b] : units[a] < units[b];
+  });
+  UnitSelection selection;
+  for (const size_t i : index) {
+    selection.units.push_back(units[i]);
+    selection.orders.push_back(orders[i]);
+  }
+  return selection;
+}
+
+Result<std::vector<double>> ErrorsByOrder(const LayerStatistics& statistics,
+                                          const FitOptions& options, std::span<const double> bias,
+                                          ThreadPool& pool) {
+  UNSWIFT_RETURN_IF_ERROR(ValidateFit(statistics, options, bias));
+  const int64_t num_units = statistics.num_units;
+  const int num_errors = options.max_order + 1;
+  std::vector<double> errors(num_units * num_errors);
+  std::vector<Workspace> workspaces = MakeWorkspaces(options.basis, pool);
+  const int64_t blocks = (num_units + kLaneUnits - 1) / kLaneUnits;
+  pool.ParallelForDynamic(blocks, [&](int64_t block, int thread) {
+    Workspace& workspace = workspaces[thread];
+    const int64_t begin = block * kLaneUnits, end = std::min(begin + kLaneUnits, num_units);
+    double mass[kLaneUnits];
+    for (int64_t j = begin; j < end; ++j) {
+      mass[j - begin] = SetUnit(statistics, options, j, BiasOf(bias, j), options.max_order,
+                                static_cast<int>(j - begin), workspace);
+    }
+    workspace.solver.Factor(false);
+    for (int64_t j = begin; j < end; ++j) {
+      for (int n = 0; n < num_errors; ++n) {
+        errors[j * num_errors + n] =
+            mass[j - begin] * workspace.solver.residual(n, static_cast<int>(j - begin));
+      }
+    }
+  });
+  return errors;
+}
+
+Result<SeriesFit> FitCoefficients(const LayerStatistics& statistics, const FitOptions& options,
+                                  const UnitSelection& selection, std::span<const double> bias,
+                                  ThreadPool& pool) {
+  UNSWIFT_RETURN_IF_ERROR(ValidateFit(statistics, options, bias));
+  UNSWIFT_CHECK(selection.units.size() == selection.orders.size());
+  const int64_t count = static_cast<int64_t>(selection.units.size());
+  SeriesFit fit;
+  fit.basis = options.basis;
+  fit.guard = options.guard;
+  fit.units = selection.units;
+  fit.orders = selection.orders;
+  fit.centre.resize(count);
+  fit.inv_radius.resize(count);
+  fit.offset.assign(1, 0);
+  for (int64_t i = 0; i < count; ++i) {
+    UNSWIFT_CHECK(selection.units[i] >= 0 && selection.units[i] < statistics.num_units);
+    UNSWIFT_CHECK(selection.orders[i] >= 0 && selection.orders[i] <= kMaxSeriesOrder);
+    fit.offset.push_back(fit.offset.back() + selection.orders[i] + 1);
+  }
+  fit.coefficients.resize(fit.offset.back());
+  std::vector<Workspace> workspaces = MakeWorkspaces(options.basis, pool);
+  const int64_t blocks = (count + kLaneUnits - 1) / kLaneUnits;
+  pool.ParallelForDynamic(blocks, [&](int64_t block, int thread) {
+    Workspace& workspace = workspaces[thread];
+    const int64_t begin = block * kLaneUnits, end = std::min(begin + kLaneUnits, count);
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t unit = fit.units[i];
+      const UnitInterval interval = IntervalOfUnit(statistics, options, unit, BiasOf(bias, unit));
+      fit.centre[i] = interval.centre;
+      fit.inv_radius[i] = interval.inv_radius;
+      SetUnit(statistics, options, unit, BiasOf(bias, unit), fit.orders[i],
+              static_cast<int>(i - begin), workspace);
+    }
+    workspace.solver.Factor(false);
+    for (int64_t i = begin; i < end; ++i) {
+      SolveCoefficients(workspace.solver, static_cast<int>(i - begin), fit.orders[i], fit.unit(i));
+    }
+  });
+  return fit;
+}
+
+void FlipSigns(SeriesFit& fit, std::span<const int8_t> sign) {
+  UNSWIFT_CHECK(static_cast<int64_t>(sign.size()) == fit.num_units());
+  for (int64_t i = 0; i < fit.num_units(); ++i) {
+    UNSWIFT_CHECK(sign[i] == 1 || sign[i] == -1);
+    if (sign[i] > 0) continue;
+    fit.centre[i] = -fit.centre[i];
+    const std::span<double> a = fit.unit(i);
+    for (size_t n = 1; n < a.size(); n += 2) a[n] = -a[n];
+  }
+}
+
+}  // namespace unswift
