@@ -74,7 +74,15 @@ TEST(Random, BelowIsInRangeAndEven) {
     ++counts[value];
   }
   for (int count : counts) EXPECT_NEAR(count, kDraws / kBound, 5 * std::sqrt(kDraws / kBound));
-  for (int i = 0; i < 1000; ++i) EXPECT_LT(random.NextBelow((1ull << 63) + 1), (1ull << 63) + 1);
+  // A remainder alone would take the lower third of this range twice as often.
+  constexpr uint64_t kLarge = 3ull << 62;
+  int low = 0;
+  for (int i = 0; i < kDraws; ++i) {
+    const uint64_t value = random.NextBelow(kLarge);
+    ASSERT_LT(value, kLarge);
+    low += value < kLarge / 3;
+  }
+  EXPECT_NEAR(low, kDraws / 3.0, 5 * std::sqrt(kDraws * 2.0 / 9));
 }
 
 TEST(Random, StreamsAreApart) {

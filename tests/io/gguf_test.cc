@@ -248,6 +248,7 @@ std::vector<HostileCase> BrokenTensors() {
       {"offset not aligned", WithTensor({1}, kF32, 16), "is not aligned"},
       {"offset behind the data", WithTensor({1}, kF32, 1 << 20), "reaches past the end"},
       {"offset 2^64 - 32", WithTensor({1}, kF32, ~0ull - 31), "reaches past the end"},
+      {"end overflows", WithTensor({16}, kF32, ~0ull - 31), "reaches past the end"},
       {"extent behind the data", WithTensor({4096}, kF32), "reaches past the end"},
       {"overlap",
        GgufBuilder()

@@ -180,14 +180,16 @@ void CheckProjection(const SeriesUnits& units, DType dtype, int64_t m, bool gate
 TEST_P(SeriesMlpTest, DownProjection) {
   TestUnits units(75, 12, 1);
   for (const DType dtype : kFloatTypes) {
-    for (const int64_t m :
-         {int64_t{1}, int64_t{5}, kSkinnyRows + 8}) {  // all features at once, and order by order
+    // All features at once, and order by order.
+    for (const int64_t m : {int64_t{1}, int64_t{5}, kSkinnyRows + 8}) {
       for (const SeriesBasis basis : kBases) {
-        units.view.basis = basis;
-        units.view.first_order = 0;
-        CheckProjection(units.view, dtype, m, true, m == 5);
-        units.view.first_order = 1;
-        CheckProjection(units.view, dtype, m, false, m != 5);
+        for (const bool accumulate : {false, true}) {
+          units.view.basis = basis;
+          units.view.first_order = 0;
+          CheckProjection(units.view, dtype, m, true, accumulate);
+          units.view.first_order = 1;
+          CheckProjection(units.view, dtype, m, false, accumulate);
+        }
       }
     }
   }

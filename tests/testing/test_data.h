@@ -10,7 +10,8 @@
 
 namespace unswift {
 
-/// The shared data folder: $UNSWIFT_TEST_DATA, else ../shared/data beside the project. Empty when absent.
+/// The shared data folder: $UNSWIFT_TEST_DATA, else ../shared/data beside the project. Empty when
+/// absent.
 std::filesystem::path TestDataDir();
 
 /// Reads a JSON / JSON-lines / text file of a test; fails the test when it cannot be read.
@@ -36,7 +37,7 @@ class TempDir {
 }  // namespace unswift
 
 /// Skips the test, saying why, when the shared data has no such file or folder.
-#define UNSWIFT_NEEDS_DATA(relative)                                                          \
-  if (::unswift::TestDataDir().empty() ||                                                     \
-      !std::filesystem::exists(::unswift::TestDataDir() / (relative)))                        \
+#define UNSWIFT_NEEDS_DATA(relative)                                   \
+  if (::unswift::TestDataDir().empty() ||                              \
+      !std::filesystem::exists(::unswift::TestDataDir() / (relative))) \
   GTEST_SKIP() << "needs " << (relative) << " of the shared test data (set UNSWIFT_TEST_DATA)"

@@ -171,8 +171,8 @@ std::vector<Vec> Gpt2Logits(const TinyModel& m, const std::vector<int32_t>& ids)
       AddTo(x, Linear(m, p + "mlp.c_proj", inner, true));
     }
     const bool tied = m.config["tie_word_embeddings"];
-    logits.push_back(Linear(m, tied ? "transformer.wte" : "lm_head",
-                            Norm(m, "transformer.ln_f", x, eps, true)));
+    logits.push_back(
+        Linear(m, tied ? "transformer.wte" : "lm_head", Norm(m, "transformer.ln_f", x, eps, true)));
   }
   return logits;
 }

@@ -19,13 +19,14 @@ struct TinyModel {
   std::map<std::string, std::vector<int64_t>> shapes;
 };
 
-/// Llama with grouped-query attention: hidden 16, 2 layers, 4 heads, 2 key/value heads, mlp 24, vocab 11.
+/// Llama with grouped-query attention: hidden 16, 2 layers, 4 heads, 2 key/value heads, mlp 24,
+/// vocab 11.
 TinyModel MakeTinyLlama(uint64_t seed, bool tied, bool biases = false);
 /// GPT-2: hidden 12, 2 layers, 3 heads, mlp 48, vocab 9, 32 positions, gelu_new.
 TinyModel MakeTinyGpt2(uint64_t seed);
 
-/// Writes config.json, model.safetensors (weights rounded to `dtype`; tensors[] is rounded, too) and a
-/// tokenizer.json of single letters into an existing directory.
+/// Writes config.json, model.safetensors (weights rounded to `dtype`; tensors[] is rounded, too)
+/// and a tokenizer.json of single letters into an existing directory.
 void WriteTinyModel(TinyModel& model, const std::filesystem::path& directory,
                     DType dtype = DType::kF32);
 

@@ -77,8 +77,9 @@ Result<SeriesFit> FitCoefficients(const LayerStatistics& statistics, const FitOp
 struct PaperOptions {
   Activation activation = Activation::kSilu;
   SeriesGuard guard = SeriesGuard::kTruncate;  ///< the authors' code; kNone is the paper's text
-  double cutoff = 2.5;   ///< |z - centre| beyond which orders above cutoff_order are dropped
-  int cutoff_order = 2;  ///< the authors' grad_order_min
+  double cutoff = 2.5;  ///< |z - centre| beyond which orders above cutoff_order are dropped
+  int cutoff_order =
+      4;  ///< grad_order_min: their class defaults to 4, their Llama-3 script passes 8
 };
 SeriesFit PaperFit(std::span<const float> min, std::span<const float> max,
                    const PaperOptions& options, const UnitSelection& selection,

@@ -59,7 +59,7 @@ HWY_NOINLINE void DotTile(const SkinnyMatMul& op, const RowStreams<kRows>& strea
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
       const std::byte* chunk = w[r] + i * W::kBytes;
-      if (kCols <= 3 || m_begin == 0) hwy::Prefetch(chunk + kPrefetchBytes);
+      hwy::Prefetch(chunk + kPrefetchBytes);
       add(r, chunk, x + i);
     }
   }

@@ -7,7 +7,8 @@
 
 namespace unswift {
 
-/// Highway target bits that are compiled in and that this CPU supports, best first.
+/// Highway target bits that are compiled in and that this CPU supports, best first. Ends a
+/// ForceKernelTarget().
 std::vector<int64_t> KernelTargets();
 /// "AVX3", "AVX2", "NEON", "SCALAR", ...
 std::string KernelTargetName(int64_t target);
