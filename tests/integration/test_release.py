@@ -96,16 +96,18 @@ class Releases(unittest.TestCase):
         run("calibrate", STORIES, "-o", narrow, "--max-tokens", "64", "--window", "64",
             "--margin", "0")
         kl = {}
-        for name, flags in {"carry": [], "nearest": ["--rounding", "nearest"],
-                            "no guard": ["--guard", "none"]}.items():
+        for name, flags in {"carry": ["--dtype", "bf16"],
+                            "nearest": ["--dtype", "bf16", "--rounding", "nearest"],
+                            "guard": ["--dtype", "f32"],
+                            "no guard": ["--dtype", "f32", "--guard", "none"]}.items():
             target = self.path / ("matter-" + name.replace(" ", "-"))
-            run("protect", STORIES, "-o", target, "--calibration", narrow, "--dtype", "bf16",
-                "--order", "16", *flags)
+            run("protect", STORIES, "-o", target, "--calibration", narrow, "--order", "16", *flags)
             result = run_json("verify", target, "--against", STORIES, "--max-tokens", "2048",
                               check=None)
             kl[name] = result["teacher_forced"]["mean_kl"]
         print("mean KL:", {name: f"{value:.2e}" for name, value in kl.items()})
         self.assertGreater(kl["nearest"], 5 * kl["carry"])
+        self.assertGreater(kl["no guard"], 5 * kl["guard"])
 
     @needs(STORIES)
     def test_the_paper_preset_diverges_where_it_must(self):
@@ -118,7 +120,7 @@ class Releases(unittest.TestCase):
 
     @needs(STORIES)
     def test_the_dial(self):
-        for slowdown in (1.5, 2, 4, 6):
+        for slowdown in (1.5, 2, 3, 4):  # f16 theta of a float32 model: 4.29 at order 32
             _, report = self.protect(f"dial-{slowdown}", STORIES, "--slowdown", slowdown)
             self.assertAlmostEqual(report["predicted_slowdown"], slowdown, delta=0.1)
         done = run("protect", STORIES, "-o", self.path / "never", "--slowdown", "100",

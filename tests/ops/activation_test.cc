@@ -36,6 +36,18 @@ TEST_P(ActivationTest, PlainIsWithinTheBound) {
   }
 }
 
+// The normal tail is exp(-x^2/2) times a polynomial, so it is good relative to itself: the
+// polynomial to 11 u, the exponential to 3 u and its argument's two roundings, x^2 / 2 u each.
+TEST_P(ActivationTest, GeluErfKeepsItsNegativeTail) {
+  ThreadPool pool(1);
+  for (float x = -9.0f; x < -0.01f; x += 0.0037f) {
+    float y = 0.0f;
+    PlainActivation(Activation::kGeluErf, {&x, 1, 1}, {&y, 1, 1}, pool);
+    const double expected = ActivationValue(Activation::kGeluErf, x);
+    ASSERT_NEAR(y, expected, (16.0 + x * x) * kUnitRoundoff * std::abs(expected)) << x;
+  }
+}
+
 TEST_P(ActivationTest, GatedMultipliesAndMayOverwriteAnInput) {
   ThreadPool pool(2);
   for (const Activation activation : kActivations) {

@@ -77,6 +77,7 @@ TEST_P(MatMulTest, ModelSizes) {
     for (const int64_t m : {1, 3, 33}) Check(dtype, m, 200, 576, true, false);
   }
   Check(DType::kBF16, 1, 67, 4099, false, true);
+  Check(DType::kBF16, 34, 20, 4099, false, false);
   Check(DType::kBF16, 34, 400, 4099, true, true);  // several tiles of rows and of columns
 }
 

@@ -176,7 +176,7 @@ Json Nested(const char* key, int depth) {
 }
 
 TEST(Hostile, DeepNestingIsInvalid) {
-  for (const int depth : {17, 5000}) {
+  for (const int depth : {17, 200}) {
     EXPECT_EQ(CodeWith("normalizer", Nested("normalizers", depth)), kInvalid);
     EXPECT_EQ(CodeWith("pre_tokenizer", Nested("pretokenizers", depth)), kInvalid);
     EXPECT_EQ(CodeWith("post_processor", Nested("processors", depth)), kInvalid);

@@ -147,7 +147,7 @@ Result<ModelStatistics> StatisticsFor(CommandLine& line, const ProtectFlags& fla
 Result<ExitStatus> RunProtect(CommandLine& line, const ProtectFlags& flags) {
   const AnonymousPeak memory;
   const auto start = std::chrono::steady_clock::now();
-  UNSWIFT_ASSIGN_OR_RETURN(const Model original, OpenOriginal(flags.model));
+  UNSWIFT_ASSIGN_OR_RETURN(const Model original, OpenOriginal(flags.model, line.pool()));
   UNSWIFT_RETURN_IF_ERROR(CheckProtectTarget(flags.model, flags.output, flags.force));
   UNSWIFT_ASSIGN_OR_RETURN(const ProtectOptions options, OptionsOf(flags, original.config()));
   UNSWIFT_ASSIGN_OR_RETURN(const ModelStatistics statistics, StatisticsFor(line, flags));

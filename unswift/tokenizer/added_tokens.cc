@@ -60,9 +60,8 @@ Result<> CheckLength(std::string_view surface, const PartContext& context) {
 Result<AddedToken> ReadToken(const Json& json, const PartContext& context) {
   AddedToken token;
   UNSWIFT_ASSIGN_OR_RETURN(token.content, PartField<std::string>(json, "content", context));
-  const Json* id = FindMember(json, "id");
   UNSWIFT_ASSIGN_OR_RETURN(token.id,
-                           ParseTokenId(id == nullptr ? Json() : *id, token.content, context));
+                           ParseTokenId(MemberOrNull(json, "id"), token.content, context));
   UNSWIFT_ASSIGN_OR_RETURN(token.special, PartFieldOr<bool>(json, "special", false, context));
   UNSWIFT_ASSIGN_OR_RETURN(token.normalized,
                            PartFieldOr<bool>(json, "normalized", !token.special, context));

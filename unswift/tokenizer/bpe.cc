@@ -96,9 +96,8 @@ class BpeModel final : public Model {
  public:
   static Result<std::unique_ptr<Model>> Make(const Json& json, const PartContext& context) {
     UNSWIFT_RETURN_IF_ERROR(CheckSettings(json, context));
-    const Json* vocab = FindMember(json, "vocab");
     UNSWIFT_ASSIGN_OR_RETURN(Vocabulary vocabulary,
-                             Vocabulary::FromJson(vocab == nullptr ? Json() : *vocab, context));
+                             Vocabulary::FromJson(MemberOrNull(json, "vocab"), context));
     UNSWIFT_ASSIGN_OR_RETURN(const Json* merges, PartArray(json, "merges", context));
     UNSWIFT_ASSIGN_OR_RETURN(const std::vector<ParsedMerge> parsed,
                              ParseMerges(*merges, vocabulary, context));

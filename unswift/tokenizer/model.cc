@@ -14,9 +14,8 @@ class WordLevelModel final : public Model {
  public:
   static Result<std::unique_ptr<Model>> Make(const Json& json, const PartContext& context) {
     auto model = std::make_unique<WordLevelModel>();
-    const Json* vocab = FindMember(json, "vocab");
     UNSWIFT_ASSIGN_OR_RETURN(model->vocabulary_,
-                             Vocabulary::FromJson(vocab == nullptr ? Json() : *vocab, context));
+                             Vocabulary::FromJson(MemberOrNull(json, "vocab"), context));
     UNSWIFT_ASSIGN_OR_RETURN(const std::string unknown,
                              PartField<std::string>(json, "unk_token", context));
     const std::optional<int32_t> id = model->vocabulary_.Find(unknown);

@@ -68,6 +68,12 @@ const Json* FindMember(const Json& object, std::string_view key) {
   return member == object.end() || member->is_null() ? nullptr : &*member;
 }
 
+const Json& MemberOrNull(const Json& object, std::string_view key) {
+  static const Json null;
+  const Json* member = FindMember(object, key);
+  return member == nullptr ? null : *member;
+}
+
 Result<const Json*> PartArray(const Json& part, std::string_view key, const PartContext& context) {
   const Json* array = FindMember(part, key);
   if (array == nullptr || !array->is_array()) {

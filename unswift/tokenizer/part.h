@@ -33,6 +33,8 @@ Result<std::string> PartCharacter(const Json& part, std::string_view key,
 
 /// The member `key`; null when it is missing or null, or `object` is no object.
 const Json* FindMember(const Json& object, std::string_view key);
+/// The same, with a null value in place of a null pointer.
+const Json& MemberOrNull(const Json& object, std::string_view key);
 
 /// The array member `key`. Errors: kInvalidData.
 Result<const Json*> PartArray(const Json& part, std::string_view key, const PartContext& context);

@@ -92,9 +92,7 @@ struct Tokenizer::Impl {
 
 Result<> Tokenizer::Impl::Read(const Json& json, const PartContext& context) {
   UNSWIFT_RETURN_IF_ERROR(CheckVersion(json, context));
-  const Json* model_json = FindMember(json, "model");
-  UNSWIFT_ASSIGN_OR_RETURN(model,
-                           Model::FromJson(model_json == nullptr ? Json() : *model_json, context));
+  UNSWIFT_ASSIGN_OR_RETURN(model, Model::FromJson(MemberOrNull(json, "model"), context));
   UNSWIFT_ASSIGN_OR_RETURN(normalizer, ReadPart<Normalizer>(json, "normalizer", context));
   UNSWIFT_ASSIGN_OR_RETURN(pre_tokenizer, ReadPart<PreTokenizer>(json, "pre_tokenizer", context));
   UNSWIFT_ASSIGN_OR_RETURN(post_processor,

@@ -67,7 +67,7 @@ void Decode(const AttentionCall& call, ThreadPool& pool) {
   ForEachItem(call, call.kv.num_key_value_heads * num_splits, pool, [&](int64_t item) {
     const int64_t begin = item % num_splits * kDecodeSplit;
     const int64_t end = std::min(begin + kDecodeSplit, call.kv.kv_len);
-    float* scores = ThreadScratch(ScratchSlot::kAttentionWork, num_rows * kDecodeSplit);
+    float* scores = ThreadScratch(ScratchSlot::kAttentionWork, kDecodeScratch);
     HWY_DYNAMIC_DISPATCH(DecodeSplitKernel)
     (call, item / num_splits, begin, end, scores, partials + item * item_size);
   });

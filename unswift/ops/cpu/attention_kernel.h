@@ -12,6 +12,8 @@ namespace unswift {
 inline constexpr int64_t kMaxDecodeRows = 4;
 /// Keys of one decode work item.
 inline constexpr int64_t kDecodeSplit = 256;
+/// Floats of scratch of a decode work item: the scores of up to four query rows.
+inline constexpr int64_t kDecodeScratch = 4 * kDecodeSplit;
 /// Prefill: query rows (positions x heads of a group) and keys of one tile.
 inline constexpr int64_t kQueryBlock = 64;
 inline constexpr int64_t kKeyTile = 64;

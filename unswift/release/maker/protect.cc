@@ -91,10 +91,7 @@ class ReleaseWriter {
                            std::move(fit), use_carry ? &carry : nullptr, std::move(signs),
                            options_.theta_dtype);
     const std::vector<std::string> replaced = mlp.ReplacedTensors();
-    for (const std::string& name : replaced) {
-      UNSWIFT_RETURN_IF_ERROR(CheckFinite(name));
-      std::erase(copied, name);
-    }
+    for (const std::string& name : replaced) std::erase(copied, name);
     SeriesLayer entry;
     entry.layer = layer;
     entry.protected_units = static_cast<int64_t>(plan->selection.units.size());
@@ -121,7 +118,6 @@ class ReleaseWriter {
         SafetensorsWriter writer,
         SafetensorsWriter::Create(directory_.path() / name, specs, {{"format", "pt"}}));
     for (auto tensor = copied.rbegin(); tensor != copied.rend(); ++tensor) {
-      UNSWIFT_RETURN_IF_ERROR(CheckFinite(*tensor));
       const TensorView* view = original_.checkpoint().Find(*tensor);
       UNSWIFT_RETURN_IF_ERROR(writer.Append({view->data, static_cast<size_t>(view->num_bytes)}));
       original_.checkpoint().Release(*tensor);
@@ -133,16 +129,6 @@ class ReleaseWriter {
       total_bytes_ += NumElements(spec.shape) * BlockBytes(spec.dtype);
     }
     return {};
-  }
-
-  /// Every weight that goes into a release, changed or not, must be a number.
-  Result<> CheckFinite(const std::string& name) const {
-    const TensorView* view = original_.checkpoint().Find(name);
-    if (view == nullptr || !IsFloat(view->dtype)) return {};
-    if (AllFinite(view->dtype, view->data, view->num_elements())) return {};
-    return MakeError(ErrorCode::kInvalidData,
-                     "[protect] {}: tensor '{}': expected finite values, got NaN or infinity",
-                     original_.checkpoint().FileOf(name).path().string(), name);
   }
 
   std::vector<std::string> TensorsWithPrefix(const std::string& prefix) const {
@@ -200,6 +186,27 @@ Result<> CopyFiles(const fs::path& source, const fs::path& target) {
   return {};
 }
 
+/// Every weight that goes into a release, changed or not, must be a number.
+Result<> CheckFinite(const Checkpoint& checkpoint, ThreadPool& pool) {
+  std::vector<const std::pair<const std::string, TensorView>*> tensors;
+  for (const auto& entry : checkpoint.tensors()) tensors.push_back(&entry);
+  std::vector<char> finite(tensors.size(), 1);
+  pool.ParallelForDynamic(static_cast<int64_t>(tensors.size()), [&](int64_t i, int) {
+    const auto& [name, view] = *tensors[i];
+    if (!IsFloat(view.dtype)) return;
+    finite[i] = AllFinite(view.dtype, view.data, view.num_elements());
+    checkpoint.Release(name);
+  });
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (finite[i]) continue;
+    const std::string& name = tensors[i]->first;
+    return MakeError(ErrorCode::kInvalidData,
+                     "[protect] {}: tensor '{}': expected finite values, got NaN or infinity",
+                     checkpoint.FileOf(name).path().string(), name);
+  }
+  return {};
+}
+
 Manifest ManifestOf(const ProtectPlan& plan, const ProtectOptions& options,
                     const std::vector<SeriesLayer>& layers) {
   Manifest manifest;
@@ -236,7 +243,7 @@ Result<> CheckProtectTarget(const fs::path& source, const fs::path& target, bool
   return {};
 }
 
-Result<Model> OpenOriginal(const fs::path& source) {
+Result<Model> OpenOriginal(const fs::path& source, ThreadPool& pool) {
   if (IsRelease(source)) {
     return MakeError(ErrorCode::kInvalidArgument,
                      "[protect] {}: expected an original checkpoint, got a release",
@@ -244,7 +251,10 @@ Result<Model> OpenOriginal(const fs::path& source) {
   }
   UNSWIFT_ASSIGN_OR_RETURN(ModelConfig config, ReadModelConfig(source));
   UNSWIFT_ASSIGN_OR_RETURN(Checkpoint checkpoint, Checkpoint::Open(source));
-  return Model::Bind(std::move(config), std::move(checkpoint), {}, Conv1dWeights::kKeep);
+  UNSWIFT_ASSIGN_OR_RETURN(
+      Model model, Model::Bind(std::move(config), std::move(checkpoint), {}, Conv1dWeights::kKeep));
+  UNSWIFT_RETURN_IF_ERROR(CheckFinite(model.checkpoint(), pool));
+  return model;
 }
 
 Result<ProtectReport> Protect(const fs::path& source, const Model& original,

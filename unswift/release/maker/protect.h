@@ -22,13 +22,14 @@ Result<> CheckProtectTarget(const std::filesystem::path& source,
                             const std::filesystem::path& target, bool replace);
 
 /// Opens a checkpoint for the maker: weights as stored, nothing copied. Errors: kInvalidArgument
-/// when it is a release itself; as Model::Bind.
-Result<Model> OpenOriginal(const std::filesystem::path& source);
+/// when it is a release itself; kInvalidData for NaN or infinity in a weight, naming it; as
+/// Model::Bind. Cost: reads every weight once.
+Result<Model> OpenOriginal(const std::filesystem::path& source, ThreadPool& pool);
 
 /// Reads the original in `source` layer by layer and writes the release to `target`, which appears
 /// complete or not at all. Private memory: about one layer, plus the error table of all candidate
 /// units (33 doubles each) when the allocation is adaptive.
-/// Errors: as MakePlan; kInvalidData (NaN or infinity in a weight, naming it), kIo.
+/// Errors: as MakePlan; kIo.
 Result<ProtectReport> Protect(const std::filesystem::path& source, const Model& original,
                               const ModelStatistics& statistics, const ProtectOptions& options,
                               const std::filesystem::path& target, ThreadPool& pool,
