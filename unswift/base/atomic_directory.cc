@@ -46,7 +46,8 @@ void RemoveStalePartials(const fs::path& target) {
     int pid = 0;
     const char* end = name.data() + name.size();
     if (std::from_chars(name.data() + prefix.size(), end, pid).ptr != end || pid <= 0) continue;
-    if (pid == getpid() || kill(pid, 0) == 0 || errno != ESRCH) continue;
+    // Our own number can only be left from an earlier life (containers start at 1 again).
+    if (pid != getpid() && (kill(pid, 0) == 0 || errno != ESRCH)) continue;
     fs::remove_all(entry.path(), ignored);
   }
 }

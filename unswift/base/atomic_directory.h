@@ -11,7 +11,7 @@ namespace unswift {
 
 /// A directory under construction beside its target, as ".NAME.partial-PID". Destroying it without
 /// Commit() removes it; a killed process leaves it under that name, and the next Create() for the
-/// same target removes what dead processes left.
+/// same target removes what dead processes left. One at a time per target and process.
 class AtomicDirectory {
  public:
   /// Errors: kAlreadyExists (target is there and !replace), kNotFound (parent), kIo.
