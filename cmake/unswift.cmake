@@ -21,6 +21,7 @@ endfunction()
 
 # unswift_test(NAME SOURCES a_test.cc ... DEPS unswift_x ... [LABELS unit|golden|integration])
 # One executable of GoogleTest cases, registered with ctest as one test; it runs in the source root.
+add_custom_target(unit_tests)  # every test executable, nothing else
 function(unswift_test name)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPS;LABELS" ${ARGN})
   if(NOT arg_LABELS)
@@ -28,6 +29,7 @@ function(unswift_test name)
   endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_DEPS} unswift_testing GTest::gmock GTest::gtest_main)
+  add_dependencies(unit_tests ${name})
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 900)
 endfunction()

@@ -23,8 +23,8 @@ enum class MatMulMode {
 void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, ThreadPool& pool,
             MatMulMode mode = MatMulMode::kOverwrite);
 
-/// Largest number of rows that take the streaming kernel. Up to there a row's result does not depend on
-/// the other rows (one token decoded alone or in a batch: the same bits).
+/// Largest number of rows that take the streaming kernel. Up to there a row's result does not
+/// depend on the other rows (one token decoded alone or in a batch: the same bits).
 inline constexpr int64_t kSkinnyRows = 32;
 
 }  // namespace unswift
