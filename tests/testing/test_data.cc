@@ -32,15 +32,6 @@ nlohmann::json ReadJsonFile(const fs::path& path) {
   return nlohmann::json::parse(ReadTextFile(path));
 }
 
-std::vector<nlohmann::json> ReadJsonLines(const fs::path& path) {
-  std::vector<nlohmann::json> lines;
-  std::istringstream text(ReadTextFile(path));
-  for (std::string line; std::getline(text, line);) {
-    if (!line.empty()) lines.push_back(nlohmann::json::parse(line));
-  }
-  return lines;
-}
-
 TempDir::TempDir() {
   std::string name = (fs::temp_directory_path() / "unswift-test-XXXXXX").string();
   EXPECT_NE(mkdtemp(name.data()), nullptr);

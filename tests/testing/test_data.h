@@ -14,9 +14,8 @@ namespace unswift {
 /// absent.
 std::filesystem::path TestDataDir();
 
-/// Reads a JSON / JSON-lines / text file of a test; fails the test when it cannot be read.
+/// Reads a JSON or text file of a test; fails the test when it cannot be read.
 nlohmann::json ReadJsonFile(const std::filesystem::path& path);
-std::vector<nlohmann::json> ReadJsonLines(const std::filesystem::path& path);
 std::string ReadTextFile(const std::filesystem::path& path);
 void WriteTextFile(const std::filesystem::path& path, const std::string& bytes);
 

@@ -18,7 +18,7 @@ std::string Describe(const fs::path& file, size_t line) {
 
 /// Every vector of the file, and stream decoding of each.
 void CheckVectors(const Tokenizer& tokenizer, const fs::path& file) {
-  const std::vector<Json> vectors = ReadJsonLines(file, JsonLimits{}).value();
+  const std::vector<Json> vectors = ReadJsonLines(file).value();
   ASSERT_GT(vectors.size(), 200u);
   for (size_t line = 0; line < vectors.size(); ++line) {
     const Json& vector = vectors[line];

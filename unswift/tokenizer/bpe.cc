@@ -153,7 +153,7 @@ class BpeModel final : public Model {
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
  private:
-  /// What would change the ids and is not implemented must not pass unnoticed.
+  /// Refuses settings that would change the ids and that no supported model uses.
   static Result<> CheckSettings(const Json& json, const PartContext& context) {
     for (const std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
       UNSWIFT_ASSIGN_OR_RETURN(const std::string text,
