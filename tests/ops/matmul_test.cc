@@ -18,17 +18,23 @@ UNSWIFT_INSTANTIATE_FOR_EVERY_TARGET(MatMulTest);
 // log2(N) additions across lanes, the bias, the old value.
 // GEMM: whatever oneDNN's blocking, a product passes through at most k additions and its own
 // rounding; then one addition per block of 2048 columns (beta = 1), bias, and old value.
-double BoundFactor(int64_t m, int64_t k) {
+// AMX: an activation's cut (2^-17; the weights' is exact for bf16 and f16), and at most 4 (k + 1)
+// roundings of a sum of up to four products per term.
+double BoundFactor(int64_t m, int64_t k, DType weight) {
   const double lanes = static_cast<double>(CurrentKernelLanes());
-  const double c = m <= kSkinnyRows ? 2.0 * std::ceil(k / (2.0 * lanes)) + std::log2(lanes) + 2.0
-                                    : k + 1.0 + k / 2048 + 2.0;
-  return c * kUnitRoundoff / (1.0 - c * kUnitRoundoff);
+  const bool streaming = m <= kSkinnyRows;
+  const bool amx = !streaming && MatMulUsesAmx(weight);
+  const double c = streaming ? 2.0 * std::ceil(k / (2.0 * lanes)) + std::log2(lanes) + 2.0
+                   : amx     ? 4.0 * (k + 1.0) + 2.0
+                             : k + 1.0 + k / 2048 + 2.0;
+  const double cut = amx ? 0x1p-17 : 0.0;
+  return cut + c * kUnitRoundoff / (1.0 - c * kUnitRoundoff);
 }
 
 void ExpectWithinBound(ConstRows x, const MatrixView& weight, const float* bias, ConstRows old_y,
                        ConstRows y) {
   const auto expected = reference::MatMul(x, weight, bias);
-  const double factor = BoundFactor(x.rows, x.cols);
+  const double factor = BoundFactor(x.rows, x.cols, weight.dtype);
   for (int64_t r = 0; r < y.rows; ++r) {
     for (int64_t c = 0; c < y.cols; ++c) {
       const double old = old_y.data == nullptr ? 0.0 : old_y.row(r)[c];
@@ -79,6 +85,42 @@ TEST_P(MatMulTest, ModelSizes) {
   Check(DType::kBF16, 1, 67, 4099, false, true);
   Check(DType::kBF16, 34, 20, 4099, false, false);
   Check(DType::kBF16, 34, 400, 4099, true, true);  // several tiles of rows and of columns
+}
+
+// What a user may count on: 8 eps32 sum |x_k w_k|, whatever the path (cuts and roundings have
+// random signs, so from some tens of terms on the derived worst case is far away).
+TEST_P(MatMulTest, TypicalErrorIsOfFloat32Level) {
+  constexpr double kEps32 = 0x1p-23;
+  ThreadPool pool(2);
+  for (const DType dtype : kFloatTypes) {
+    for (const int64_t m : {1, 16, 33, 100}) {
+      TestRows x(m, 576, 1), y(m, 150, 2);
+      const TestWeight weight(dtype, 150, 576, 4);
+      MatMul(x.view(), weight.view(), nullptr, y.view(), pool);
+      const auto expected = reference::MatMul(x.view(), weight.view(), nullptr);
+      for (int64_t r = 0; r < m; ++r) {
+        for (int64_t c = 0; c < 150; ++c) {
+          ASSERT_NEAR(y.view().row(r)[c], expected.y.at(r, c),
+                      8 * kEps32 * expected.magnitude.at(r, c))
+              << DTypeName(dtype) << " m " << m;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(MatMulTest, RoundedActivationsStayWithinBf16) {
+  ThreadPool pool(2);
+  const TestWeight weight(DType::kBF16, 70, 300, 4);
+  TestRows x(50, 300, 1), y(50, 70, 2);
+  MatMul(x.view(), weight.view(), nullptr, y.view(), pool, MatMulMode::kOverwrite,
+         ActivationPrecision::kBF16);
+  const auto expected = reference::MatMul(x.view(), weight.view(), nullptr);
+  for (int64_t r = 0; r < 50; ++r) {
+    for (int64_t c = 0; c < 70; ++c) {
+      ASSERT_NEAR(y.view().row(r)[c], expected.y.at(r, c), 0x1p-8 * expected.magnitude.at(r, c));
+    }
+  }
 }
 
 TEST_P(MatMulTest, EmptyInnerDimensionGivesTheBias) {

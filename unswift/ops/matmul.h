@@ -12,19 +12,31 @@ enum class MatMulMode {
   kAccumulate,  ///< y += x W^T (+ bias)
 };
 
+/// How exactly activations enter products of many rows.
+enum class ActivationPrecision {
+  kFloat32,  ///< as they are
+  kBF16,     ///< rounded to bf16 where the processor multiplies those faster (AMX)
+};
+
 /// Multiplies activations by a weight matrix as checkpoints store it (one row per output).
 /// Shapes: x [m, k] f32; weight [n, k] f32, f16 or bf16; bias [n] f32 or null; y [m, n] f32, not
 ///   overlapping x.
 /// Accumulates in: float32; |err| <= c * eps32 * sum_k |x_k w_k|, c in matmul_test.cc.
 /// Deterministic: y does not depend on the number of threads.
-/// Cost: up to kSkinnyRows rows the weights are streamed once from memory; beyond, tiles of them
+/// A weight that is not finite makes its outputs not finite.
+/// Cost: up to kSkinnyRows rows the weights are streamed once from memory. Beyond, tiles of them
 /// are
-///   widened and multiplied by a blocked GEMM (oneDNN).
+///   multiplied by AMX, operands cut into bf16 parts (ops/cpu/amx_gemm.h), or else widened and
+///   multiplied by oneDNN's float32 GEMM.
 void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, ThreadPool& pool,
-            MatMulMode mode = MatMulMode::kOverwrite);
+            MatMulMode mode = MatMulMode::kOverwrite,
+            ActivationPrecision precision = ActivationPrecision::kFloat32);
 
 /// Largest number of rows that take the streaming kernel. Up to there a row's result does not
 /// depend on the other rows (one token decoded alone or in a batch: the same bits).
 inline constexpr int64_t kSkinnyRows = 32;
+
+/// Whether products of more rows with such weights run on AMX here and now.
+bool MatMulUsesAmx(DType weight);
 
 }  // namespace unswift

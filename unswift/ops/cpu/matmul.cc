@@ -11,8 +11,10 @@
 
 #include "unswift/base/check.h"
 #include "unswift/ops/convert.h"
+#include "unswift/ops/cpu/amx_gemm.h"
 #include "unswift/ops/cpu/gemm.h"
 #include "unswift/ops/cpu/scratch.h"
+#include "unswift/ops/cpu/targets.h"
 
 namespace unswift {
 
@@ -100,16 +102,97 @@ void TiledMatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows 
   });
 }
 
+// Tiles of the AMX path: the packed weights of one (half a MiB per part) and its sums (another
+// half) stay in a second-level cache of 2 MiB. An output's sum does not depend on them, only on its
+// own row and column.
+constexpr int64_t kAmxRows = 512;
+constexpr int64_t kAmxTileRows = 256;
+constexpr int64_t kAmxTileCols = 1024;
+// Packed activations of one block of rows, in bf16 elements: bounds the memory when k is large.
+constexpr int64_t kMaxPackedActivations = 16 << 20;
+
+uint16_t* PackedScratch(ScratchSlot slot, int64_t elements) {
+  return reinterpret_cast<uint16_t*>(ThreadScratch(slot, (elements + 1) / 2));
+}
+
+/// A block of columns of one tile's weights, cut into parts.
+void PackAmxWeights(const MatrixView& weight, const AmxWeights& out) {
+  for (int64_t tile = 0; tile < out.n_tiles; ++tile) {
+    const int64_t begin = std::min(tile * 16, weight.rows);
+    const MatrixView rows = weight.Rows(begin, std::min<int64_t>(16, weight.rows - begin));
+    if (rows.dtype == DType::kBF16) {
+      AmxPackBf16Weights(rows, tile, out);
+      continue;
+    }
+    float* widened = ThreadScratch(ScratchSlot::kWidenedTile, 16 * kAmxTileCols);
+    WidenTile(rows, widened, kAmxTileCols);
+    AmxPackWeights({widened, rows.rows, rows.cols, kAmxTileCols}, tile, out);
+  }
+}
+
+/// One tile of outputs over all of k.
+void AmxTile(const AmxActivations& x, const MatrixView& weight, const float* bias, Rows y,
+             bool accumulate) {
+  AmxWeights packed;
+  packed.parts = AmxWeightParts(weight.dtype);
+  packed.n_tiles = RoundUp(weight.rows, 32) / 16;
+  packed.data = PackedScratch(ScratchSlot::kPackedWeights, packed.n_tiles * (kAmxTileCols / 32) *
+                                                               packed.parts * kAmxTileElements);
+  const int64_t stride = x.m_tiles * 16;
+  float* sums = ThreadScratch(ScratchSlot::kGemmSums, packed.n_tiles * 16 * stride);
+  for (int64_t k = 0; k < weight.cols; k += kAmxTileCols) {
+    const int64_t count = std::min(kAmxTileCols, weight.cols - k);
+    packed.k_tiles = AmxTiles(count, 32);
+    PackAmxWeights(weight.Columns(k, count), packed);
+    AmxMultiply(packed, x, k / 32, /*accumulate=*/k > 0, sums, stride);
+  }
+  AmxStore(sums, stride, bias, accumulate, y);
+}
+
+void AmxMatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, ThreadPool& pool,
+               bool accumulate, ActivationPrecision precision) {
+  AmxActivations packed;
+  packed.parts = precision == ActivationPrecision::kBF16 ? 1 : 2;
+  packed.k_tiles = AmxTiles(weight.cols, 32);
+  const int64_t tile_elements = packed.k_tiles * packed.parts * kAmxTileElements;
+  const int64_t max_rows =
+      std::clamp<int64_t>(kMaxPackedActivations / tile_elements * 16, 64, kAmxRows);
+  for (int64_t m = 0; m < x.rows; m += max_rows) {
+    const ConstRows block = x.Slice(m, std::min(max_rows, x.rows - m));
+    packed.m_tiles = AmxTiles(block.rows, 16);
+    packed.data = PackedScratch(ScratchSlot::kPackedActivations, packed.m_tiles * tile_elements);
+    pool.ParallelForDynamic(packed.m_tiles, [&](int64_t tile, int) {
+      const int64_t begin = tile * 16;
+      AmxPackActivations(block.Slice(begin, std::min<int64_t>(16, block.rows - begin)), tile,
+                         packed);
+    });
+    pool.ParallelForDynamic(AmxTiles(weight.rows, kAmxTileRows), [&](int64_t tile, int) {
+      const int64_t n = tile * kAmxTileRows;
+      const int64_t count = std::min(kAmxTileRows, weight.rows - n);
+      AmxTile(packed, weight.Rows(n, count), bias == nullptr ? nullptr : bias + n,
+              y.Slice(m, block.rows).Columns(n, count), accumulate);
+    });
+  }
+}
+
 }  // namespace
 
+bool MatMulUsesAmx(DType weight) {
+  // Float32 weights keep all their bits, in oneDNN. The target decides too: tests hold the kernels
+  // of other instruction sets to their bounds on a machine with AMX.
+  return weight != DType::kF32 && HasAmx() && CurrentKernelTarget() == HWY_AVX3;
+}
+
 void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, ThreadPool& pool,
-            MatMulMode mode) {
+            MatMulMode mode, ActivationPrecision precision) {
   UNSWIFT_CHECK(IsFloat(weight.dtype));
   UNSWIFT_CHECK(x.cols == weight.cols && y.cols == weight.rows && x.rows == y.rows);
   if (y.rows == 0 || y.cols == 0) return;
   const bool accumulate = mode == MatMulMode::kAccumulate;
   if (x.rows <= kSkinnyRows || x.cols == 0) {
     StreamingMatMul(x, weight, bias, y, pool, accumulate);
+  } else if (MatMulUsesAmx(weight.dtype)) {
+    AmxMatMul(x, weight, bias, y, pool, accumulate, precision);
   } else {
     TiledMatMul(x, weight, bias, y, pool, accumulate);
   }

@@ -29,6 +29,9 @@ class AlignedBuffer {
 enum class ScratchSlot {
   kActivations,
   kWidenedTile,
+  kPackedActivations,
+  kPackedWeights,
+  kGemmSums,
   kAttentionPartials,
   kAttentionWork,
   kSeriesFeatures,

@@ -1,0 +1,290 @@
+// The only file that is compiled for AMX; nothing in it runs unless HasAmx().
+#include "unswift/ops/cpu/amx_gemm.h"
+
+#include "unswift/base/check.h"
+
+#if defined(__AMX_BF16__)
+#include <cpuid.h>
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#endif
+
+namespace unswift {
+
+int AmxWeightParts(DType dtype) { return dtype == DType::kBF16 ? 1 : 2; }
+
+#if defined(__AMX_BF16__)
+namespace {
+
+bool AskForTiles() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
+  if ((edx & kAmxBf16) == 0 || (edx & kAmxTile) == 0) return false;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+/// All eight tiles 16 rows of 64 bytes, for the life of this object.
+class TileConfig {
+ public:
+  TileConfig() {
+    struct alignas(64) {
+      uint8_t palette = 1, start_row = 0, reserved[14] = {};
+      uint16_t row_bytes[16] = {};
+      uint8_t rows[16] = {};
+    } config;
+    for (int i = 0; i < 8; ++i) {
+      config.row_bytes[i] = 64;
+      config.rows[i] = 16;
+    }
+    _tile_loadconfig(&config);
+  }
+  ~TileConfig() { _tile_release(); }
+};
+
+/// 32 floats as two vectors; what lies beyond `count` is zero.
+struct Floats32 {
+  __m512 low, high;
+};
+Floats32 Load32(const float* p, int64_t count) {
+  if (count >= 32) return {_mm512_loadu_ps(p), _mm512_loadu_ps(p + 16)};
+  const auto mask = static_cast<uint32_t>((uint64_t{1} << count) - 1);
+  return {_mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), p),
+          _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask >> 16), p + 16)};
+}
+
+/// The upper halves of 32 floats, in order.
+__m512i UpperHalves(__m512 low, __m512 high) {
+  alignas(64) static constexpr uint16_t kOddWords[32] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21,
+                                                         23, 25, 27, 29, 31, 33, 35, 37, 39, 41, 43,
+                                                         45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
+  return _mm512_permutex2var_epi16(_mm512_castps_si512(low), _mm512_load_si512(kOddWords),
+                                   _mm512_castps_si512(high));
+}
+
+/// To the nearest bf16, ties to even, in the upper half; the lower half is not cleared. Where that
+/// would overflow, and of what is not finite: truncation.
+__m512 RoundUpperHalf(__m512 x) {
+  constexpr int kInfinityOrNan = 0x99;
+  const __m512i bits = _mm512_castps_si512(x);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512 rounded =
+      _mm512_castsi512_ps(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))));
+  const __mmask16 keep =
+      _mm512_fpclass_ps_mask(x, kInfinityOrNan) | _mm512_fpclass_ps_mask(rounded, kInfinityOrNan);
+  return _mm512_mask_mov_ps(rounded, keep, x);
+}
+
+/// x minus its rounded upper half (exact); of what is not finite: zero.
+__m512 Remainder(__m512 x, __m512 rounded) {
+  constexpr int kInfinityOrNan = 0x99;
+  const __m512 upper = _mm512_castsi512_ps(_mm512_and_si512(
+      _mm512_castps_si512(rounded), _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
+  const __mmask16 finite = _knot_mask16(_mm512_fpclass_ps_mask(x, kInfinityOrNan));
+  return _mm512_maskz_sub_ps(finite, x, upper);
+}
+
+/// Cuts 32 floats into one or two parts.
+void Split(const Floats32& x, int parts, __m512i* out) {
+  const Floats32 rounded = {RoundUpperHalf(x.low), RoundUpperHalf(x.high)};
+  out[0] = UpperHalves(rounded.low, rounded.high);
+  if (parts == 1) return;
+  out[1] = UpperHalves(RoundUpperHalf(Remainder(x.low, rounded.low)),
+                       RoundUpperHalf(Remainder(x.high, rounded.high)));
+}
+
+/// Transposes 16 vectors of 16 dwords in place.
+void Transpose16x16(__m512i* r) {
+  __m512i t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  for (int i = 0; i < 4; ++i) {
+    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+  }
+  for (int i = 0; i < 4; ++i) {
+    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+  }
+}
+
+constexpr int kMaxParts = 2;
+constexpr int64_t kTileBytes = 64;  // of one tile row
+
+/// Sums of kMTiles x 2 tiles over all k tiles of one block. w0, w1: two n tiles; x0, x1: m tiles.
+template <int kXParts, int kWParts, int kMTiles>
+void MultiplyBlock(const uint16_t* w0, const uint16_t* w1, const uint16_t* x0, const uint16_t* x1,
+                   int64_t k_tiles, bool accumulate, float* sums, int64_t stride) {
+  const int64_t stride_bytes = stride * static_cast<int64_t>(sizeof(float));
+  float* lower = sums + 16 * stride;
+  if (accumulate) {
+    _tile_loadd(0, sums, stride_bytes);
+    _tile_loadd(2, lower, stride_bytes);
+    if constexpr (kMTiles == 2) {
+      _tile_loadd(1, sums + 16, stride_bytes);
+      _tile_loadd(3, lower + 16, stride_bytes);
+    }
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  for (int64_t k = 0; k < k_tiles; ++k) {
+    for (int q = 0; q < kWParts; ++q) {
+      _tile_loadd(4, w0 + (k * kWParts + q) * kAmxTileElements, kTileBytes);
+      _tile_loadd(5, w1 + (k * kWParts + q) * kAmxTileElements, kTileBytes);
+      for (int p = 0; p < kXParts; ++p) {
+        _tile_loadd(6, x0 + (k * kXParts + p) * kAmxTileElements, kTileBytes);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(2, 5, 6);
+        if constexpr (kMTiles == 2) {
+          _tile_loadd(7, x1 + (k * kXParts + p) * kAmxTileElements, kTileBytes);
+          _tile_dpbf16ps(1, 4, 7);
+          _tile_dpbf16ps(3, 5, 7);
+        }
+      }
+    }
+  }
+  _tile_stored(0, sums, stride_bytes);
+  _tile_stored(2, lower, stride_bytes);
+  if constexpr (kMTiles == 2) {
+    _tile_stored(1, sums + 16, stride_bytes);
+    _tile_stored(3, lower + 16, stride_bytes);
+  }
+}
+
+template <int kXParts, int kWParts>
+void MultiplyAll(const AmxWeights& weights, const AmxActivations& x, int64_t first_k_tile,
+                 bool accumulate, float* sums, int64_t stride) {
+  const TileConfig config;
+  for (int64_t m = 0; m < x.m_tiles; m += 2) {
+    for (int64_t n = 0; n < weights.n_tiles; n += 2) {
+      const uint16_t* w0 = weights.Tile(n, 0);
+      const uint16_t* w1 = weights.Tile(n + 1, 0);
+      const uint16_t* x0 = x.Tile(m, first_k_tile);
+      float* at = sums + n * 16 * stride + m * 16;
+      if (m + 1 < x.m_tiles) {
+        MultiplyBlock<kXParts, kWParts, 2>(w0, w1, x0, x.Tile(m + 1, first_k_tile), weights.k_tiles,
+                                           accumulate, at, stride);
+      } else {
+        MultiplyBlock<kXParts, kWParts, 1>(w0, w1, x0, nullptr, weights.k_tiles, accumulate, at,
+                                           stride);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+bool HasAmx() {
+  static const bool has = AskForTiles();
+  return has;
+}
+
+void AmxPackActivations(ConstRows rows, int64_t m_tile, const AmxActivations& out) {
+  for (int64_t k = 0; k < out.k_tiles; ++k) {
+    __m512i parts[kMaxParts][16];
+    for (int64_t r = 0; r < 16; ++r) {
+      __m512i of_row[kMaxParts] = {};
+      if (r < rows.rows)
+        Split(Load32(rows.row(r).data() + k * 32, rows.cols - k * 32), out.parts, of_row);
+      for (int p = 0; p < out.parts; ++p) parts[p][r] = of_row[p];
+    }
+    for (int p = 0; p < out.parts; ++p) {
+      Transpose16x16(parts[p]);
+      uint16_t* tile = out.Tile(m_tile, k) + p * kAmxTileElements;
+      for (int i = 0; i < 16; ++i) _mm512_store_si512(tile + i * 32, parts[p][i]);
+    }
+  }
+}
+
+void AmxPackWeights(ConstRows rows, int64_t n_tile, const AmxWeights& out) {
+  for (int64_t r = 0; r < 16; ++r) {
+    for (int64_t k = 0; k < out.k_tiles; ++k) {
+      __m512i parts[kMaxParts] = {};
+      if (r < rows.rows)
+        Split(Load32(rows.row(r).data() + k * 32, rows.cols - k * 32), out.parts, parts);
+      for (int p = 0; p < out.parts; ++p) {
+        _mm512_store_si512(out.Tile(n_tile, k) + p * kAmxTileElements + r * 32, parts[p]);
+      }
+    }
+  }
+}
+
+void AmxPackBf16Weights(const MatrixView& rows, int64_t n_tile, const AmxWeights& out) {
+  for (int64_t r = 0; r < 16; ++r) {
+    for (int64_t k = 0; k < out.k_tiles; ++k) {
+      __m512i values = _mm512_setzero_si512();
+      const int64_t count = std::min<int64_t>(32, rows.cols - k * 32);
+      if (r < rows.rows) {
+        const std::byte* from = rows.row(r) + k * kTileBytes;
+        values = count == 32 ? _mm512_loadu_si512(from)
+                             : _mm512_maskz_loadu_epi16((uint32_t{1} << count) - 1, from);
+      }
+      _mm512_store_si512(out.Tile(n_tile, k) + r * 32, values);
+    }
+  }
+}
+
+void AmxMultiply(const AmxWeights& weights, const AmxActivations& x, int64_t first_k_tile,
+                 bool accumulate, float* sums, int64_t stride) {
+  using Function =
+      void (*)(const AmxWeights&, const AmxActivations&, int64_t, bool, float*, int64_t);
+  static constexpr Function kFunctions[2][2] = {{MultiplyAll<1, 1>, MultiplyAll<1, 2>},
+                                                {MultiplyAll<2, 1>, MultiplyAll<2, 2>}};
+  UNSWIFT_CHECK(weights.n_tiles % 2 == 0);
+  kFunctions[x.parts - 1][weights.parts - 1](weights, x, first_k_tile, accumulate, sums, stride);
+}
+
+void AmxStore(const float* sums, int64_t stride, const float* bias, bool accumulate, Rows y) {
+  for (int64_t n = 0; n < y.cols; n += 16) {
+    const int64_t count = std::min<int64_t>(16, y.cols - n);
+    const auto mask = static_cast<__mmask16>((uint32_t{1} << count) - 1);
+    const __m512 add =
+        bias == nullptr ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask, bias + n);
+    for (int64_t m = 0; m < y.rows; m += 16) {
+      __m512i block[16];
+      for (int i = 0; i < 16; ++i) block[i] = _mm512_load_si512(sums + (n + i) * stride + m);
+      Transpose16x16(block);
+      for (int64_t i = 0; i < std::min<int64_t>(16, y.rows - m); ++i) {
+        float* out = y.data + (m + i) * y.stride + n;
+        __m512 value = _mm512_castsi512_ps(block[i]);
+        if (bias != nullptr) value = _mm512_add_ps(value, add);
+        if (accumulate) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, out));
+        _mm512_mask_storeu_ps(out, mask, value);
+      }
+    }
+  }
+}
+
+#else  // another architecture, or a compiler without AMX
+
+bool HasAmx() { return false; }
+void AmxPackActivations(ConstRows, int64_t, const AmxActivations&) { UNSWIFT_CHECK(false); }
+void AmxPackWeights(ConstRows, int64_t, const AmxWeights&) { UNSWIFT_CHECK(false); }
+void AmxPackBf16Weights(const MatrixView&, int64_t, const AmxWeights&) { UNSWIFT_CHECK(false); }
+void AmxMultiply(const AmxWeights&, const AmxActivations&, int64_t, bool, float*, int64_t) {
+  UNSWIFT_CHECK(false);
+}
+void AmxStore(const float*, int64_t, const float*, bool, Rows) { UNSWIFT_CHECK(false); }
+
+#endif
+
+}  // namespace unswift

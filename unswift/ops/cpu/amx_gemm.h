@@ -1,0 +1,60 @@
+// Matrix multiplication on Intel's AMX tiles: bf16 products, float32 sums, operands more precise
+// than bf16. An activation is cut into two bf16 parts, x = high + low + r with |r| <= 2^-17 |x|; so
+// is a weight of another type than bf16 (f16 and q4_0: exactly). All products of parts are summed.
+#pragma once
+
+#include <cstdint>
+
+#include "unswift/tensor/rows.h"
+#include "unswift/tensor/tensor_view.h"
+
+namespace unswift {
+
+/// Whether this processor has bf16 tiles and the system lets this process use them. Asked once.
+bool HasAmx();
+
+/// Parts of a stored weight: 1 (bf16) or 2.
+int AmxWeightParts(DType dtype);
+
+// Sizes in bf16 elements. k is padded to 32, rows to 16 (weights: 32), all with zeros.
+inline constexpr int64_t kAmxTileElements = 512;  ///< 16 rows of 32
+inline int64_t AmxTiles(int64_t count, int64_t per_tile) {
+  return (count + per_tile - 1) / per_tile;
+}
+
+/// Activation rows in tile form, two parts, or one that is rounded: [m tiles][k tiles][parts]
+/// tiles, each 16 (k pairs) x 16 (m) x 2.
+struct AmxActivations {
+  uint16_t* data = nullptr;
+  int64_t m_tiles = 0, k_tiles = 0;
+  int parts = 2;
+  uint16_t* Tile(int64_t m_tile, int64_t k_tile) const {
+    return data + (m_tile * k_tiles + k_tile) * parts * kAmxTileElements;
+  }
+};
+/// Fills one m tile from up to 16 rows.
+void AmxPackActivations(ConstRows rows, int64_t m_tile, const AmxActivations& out);
+
+/// Weight rows [n tiles][k tiles][parts] tiles, each 16 (n) x 32 (k), of up to `n_tiles` * 16 rows.
+struct AmxWeights {
+  uint16_t* data = nullptr;
+  int64_t n_tiles = 0, k_tiles = 0;
+  int parts = 1;
+  uint16_t* Tile(int64_t n_tile, int64_t k_tile) const {
+    return data + (n_tile * k_tiles + k_tile) * parts * kAmxTileElements;
+  }
+};
+/// Fills one n tile from up to 16 rows of float32 (rows, cols as given; strides in floats).
+void AmxPackWeights(ConstRows rows, int64_t n_tile, const AmxWeights& out);
+/// The same from stored bf16, one part, without widening.
+void AmxPackBf16Weights(const MatrixView& rows, int64_t n_tile, const AmxWeights& out);
+
+/// sums[n][m] (+)= weights x activations over the weights' k tiles, which are the activations' from
+/// first_k_tile on. sums: [n_tiles * 16, stride >= m_tiles * 16] floats, 64-byte aligned rows.
+void AmxMultiply(const AmxWeights& weights, const AmxActivations& x, int64_t first_k_tile,
+                 bool accumulate, float* sums, int64_t stride);
+
+/// y[m][n] (+)= sums[n][m] (+ bias[n]) for y's rows and columns.
+void AmxStore(const float* sums, int64_t stride, const float* bias, bool accumulate, Rows y);
+
+}  // namespace unswift
