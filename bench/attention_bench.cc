@@ -21,18 +21,19 @@ void BM_Attention(benchmark::State& state) {
   const KvView kv{keys.data(), values.data(), kv_len * head_dim, kv_len, num_kv_heads, head_dim};
   const ConstRows q_rows(q.data(), q_len, num_heads * head_dim);
   const Rows out_rows(out.data(), q_len, num_heads * head_dim);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+  AttentionOptions options;
+  options.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
   ThreadPool& pool = PoolOf(threads);
 
-  Attention(q_rows, kv, scale, out_rows, pool);
-  const auto expected = reference::Attention(q_rows.Slice(q_len - 1, 1), kv, scale);
+  Attention(q_rows, kv, options, out_rows, pool);
+  const auto expected = reference::Attention(q_rows.Slice(q_len - 1, 1), kv, options);
   for (int64_t i = 0; i < q_rows.cols; ++i) {
     if (!(std::abs(out_rows.row(q_len - 1)[i] - expected.at(0, i)) <= 1e-5)) {
       return state.SkipWithError("wrong result");
     }
   }
   for (auto _ : state) {
-    Attention(q_rows, kv, scale, out_rows, pool);
+    Attention(q_rows, kv, options, out_rows, pool);
     benchmark::ClobberMemory();
   }
   const double visible = double(q_len) * (double(kv_len) - 0.5 * double(q_len - 1));

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/testing/test_data.h"
 #include "tests/testing/tiny_model.h"
 
 namespace unswift {
@@ -29,7 +30,69 @@ TEST(ParseModelConfig, RopeParametersOfNewerFiles) {
   config["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 5000.0}};
   const auto parsed = ParseModelConfig(config, "config.json");
   ASSERT_TRUE(parsed.has_value()) << parsed.error().message;
-  EXPECT_EQ(parsed->rope_theta, 5000.0);
+  EXPECT_EQ(parsed->ropes.at(0).theta, 5000.0);
+}
+
+ModelConfig Parse(const Json& json) {
+  auto config = ParseModelConfig(json, "config.json");
+  EXPECT_TRUE(config.has_value()) << config.error().message;
+  return config.value_or(ModelConfig());
+}
+
+std::vector<int64_t> Windows(const ModelConfig& config) {
+  std::vector<int64_t> windows;
+  for (const LayerConfig& layer : config.layers) windows.push_back(layer.window);
+  return windows;
+}
+
+Json Fixture(const std::string& name) {
+  return ReadJsonFile("tests/golden/architectures/" + name + "/config.json");
+}
+
+TEST(ParseModelConfig, WindowsByRuleOrByList) {
+  Json qwen = Fixture("qwen2");  // 3 layers, a window of 16 from layer 1 on
+  EXPECT_EQ(Windows(Parse(qwen)), (std::vector<int64_t>{0, 16, 16}));
+  qwen["layer_types"] = {"sliding_attention", "full_attention", "sliding_attention"};
+  EXPECT_EQ(Windows(Parse(qwen)), (std::vector<int64_t>{16, 0, 16}));
+  qwen["use_sliding_window"] = false;
+  EXPECT_EQ(Windows(Parse(qwen)), (std::vector<int64_t>{0, 0, 0}));
+  Json mistral = Fixture("mistral");
+  EXPECT_EQ(Windows(Parse(mistral)), (std::vector<int64_t>{16, 16, 16}));
+  mistral["sliding_window"] = nullptr;
+  EXPECT_EQ(Windows(Parse(mistral)), (std::vector<int64_t>{0, 0, 0}));
+  EXPECT_EQ(Windows(Parse(Fixture("gemma2"))), (std::vector<int64_t>{16, 0, 16}));
+  EXPECT_EQ(Windows(Parse(Fixture("gemma3"))), (std::vector<int64_t>{16, 16, 0, 16}));
+  qwen["use_sliding_window"] = true;
+  qwen["layer_types"] = {"full_attention"};
+  const auto few = ParseModelConfig(qwen, "config.json");
+  ASSERT_FALSE(few.has_value());
+  EXPECT_NE(few.error().message.find("expected 3 entries"), std::string::npos);
+}
+
+TEST(ParseModelConfig, RopesOfOldAndNewFilesAreTheSame) {
+  const ModelConfig old_form = Parse(Fixture("gemma3"));
+  Json json = Fixture("gemma3");
+  for (const char* key : {"rope_theta", "rope_local_base_freq", "rope_scaling"}) json.erase(key);
+  json["rope_parameters"] = {
+      {"full_attention", {{"rope_type", "linear"}, {"factor", 8.0}, {"rope_theta", 1e6}}},
+      {"sliding_attention", {{"rope_type", "default"}, {"rope_theta", 1e4}}}};
+  const ModelConfig new_form = Parse(json);
+  ASSERT_EQ(old_form.ropes.size(), 2u);
+  ASSERT_EQ(new_form.ropes.size(), 2u);
+  for (int rope : {0, 1}) {
+    EXPECT_EQ(RopeFrequencies(old_form.ropes[rope], 1), RopeFrequencies(new_form.ropes[rope], 1));
+  }
+  EXPECT_EQ(old_form.layers[0].rope, 1);
+  EXPECT_EQ(old_form.layers[2].rope, 0);
+}
+
+TEST(ParseModelConfig, ScalingStretchesTheContext) {
+  EXPECT_EQ(Parse(Fixture("llama")).context_length, 128);
+  EXPECT_EQ(Parse(Fixture("llama_linear")).context_length, 4 * 32);
+  EXPECT_EQ(Parse(Fixture("llama_dynamic")).context_length, 4 * 32);
+  EXPECT_EQ(Parse(Fixture("qwen2_yarn")).context_length, 4 * 32);
+  EXPECT_EQ(Parse(Fixture("llama_llama3")).context_length, 128);
+  EXPECT_EQ(Parse(Fixture("phi3_longrope")).context_length, 128);
 }
 
 struct BadConfig {
@@ -47,12 +110,25 @@ TEST(ParseModelConfig, ErrorsNameTheFileAndTheKey) {
       {"hidden_size", 1e18, "hidden_size"},
       {"hidden_size", 16.5, "hidden_size"},
       {"num_hidden_layers", "two", "num_hidden_layers"},
+      {"num_hidden_layers", 1 << 30, "expected 1..65536"},
       {"num_attention_heads", 5, "hidden_size"},
       {"num_key_value_heads", 3, "num_key_value_heads"},
       {"head_dim", 3, "head_dim"},
       {"rms_norm_eps", 0.0, "rms_norm_eps"},
       {"hidden_act", "relu", "known: silu"},
-      {"rope_scaling", {{"rope_type", "yarn"}}, "yarn"},
+      {"rope_scaling", {{"rope_type", "yarm"}}, "did you mean 'yarn'"},
+      {"rope_scaling", {{"type", "linear"}}, "factor"},
+      {"rope_scaling", {{"type", "linear"}, {"factor", 0.5}}, "factor"},
+      {"rope_scaling", {{"type", "longrope"}, {"short_factor", {1.0}}}, "short_factor"},
+      {"rope_scaling",
+       {{"type", "llama3"}, {"factor", 2.0}, {"low_freq_factor", 4}, {"high_freq_factor", 1}},
+       "low_freq_factor"},
+      {"rope_scaling",
+       {{"type", "yarn"}, {"original_max_position_embeddings", 0}},
+       "original_max_position_embeddings"},
+      {"rope_theta", 1.0, "rope_theta"},
+      {"partial_rotary_factor", 3.0, "head_dim"},
+      {"architectures", {"LlamaForSequenceClassification"}, "known: LlamaForCausalLM"},
       {"eos_token_id", {1, -2}, "eos_token_id"},
   };
   for (const BadConfig& bad : cases) {

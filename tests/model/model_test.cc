@@ -27,6 +27,16 @@ TEST(ModelBind, CountsParametersAndBytesPerToken) {
   EXPECT_EQ(untied->weight_bytes_per_token(), 4 * (untied->num_parameters() - 10 * 16));
 }
 
+TEST(ModelBind, TensorsThatNothingNamesAreNotRead) {
+  TinyModel tiny = MakeTinyGpt2(1);
+  const auto bare = Bind(tiny);
+  tiny.tensors["transformer.h.0.attn.bias"] = std::vector<float>(1024, 1.0f);
+  tiny.shapes["transformer.h.0.attn.bias"] = {1, 1, 32, 32};
+  const auto with_mask = Bind(tiny);
+  ASSERT_TRUE(bare.has_value() && with_mask.has_value());
+  EXPECT_EQ(with_mask->weight_bytes_per_token(), bare->weight_bytes_per_token());
+}
+
 TEST(ModelBind, Conv1dIsTransposedOrKept) {
   const TinyModel tiny = MakeTinyGpt2(1);
   const auto transposed = Bind(tiny), kept = Bind(tiny, Conv1dWeights::kKeep);
@@ -41,6 +51,22 @@ TEST(ModelBind, Conv1dIsTransposedOrKept) {
                 reinterpret_cast<const float*>(stored.row(k))[i]);
     }
   }
+}
+
+TEST(ModelBind, FindsNamesWithoutTheHeadsPrefix) {
+  TinyModel tiny = MakeTinyGpt2(1), bare = tiny;
+  bare.tensors.clear();
+  bare.shapes.clear();
+  for (const auto& [name, values] : tiny.tensors) {
+    const std::string short_name = name.substr(std::string("transformer.").size());
+    bare.tensors[short_name] = values;
+    bare.shapes[short_name] = tiny.shapes[name];
+  }
+  const auto model = Bind(tiny), unprefixed = Bind(bare);
+  ASSERT_TRUE(unprefixed.has_value()) << unprefixed.error().message;
+  EXPECT_EQ(unprefixed->num_parameters(), model->num_parameters());
+  EXPECT_EQ(unprefixed->final_norm().weight, model->final_norm().weight);
+  EXPECT_EQ(LayerPrefix(*unprefixed->config().architecture, 1), "h.1.");
 }
 
 TEST(ModelBind, ErrorsNameTheTensor) {

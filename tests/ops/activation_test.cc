@@ -67,6 +67,26 @@ TEST_P(ActivationTest, GatedMultipliesAndMayOverwriteAnInput) {
   }
 }
 
+// tanh by expm1 (6 ulp together with its argument's rounding, as measured by Highway), the division
+// by the cap and the product: 10 u relative, where tanh's slope never magnifies an error.
+TEST_P(ActivationTest, SoftCapIsWithinTheBound) {
+  ThreadPool pool(2);
+  for (const float cap : {0.5f, 30.0f, 50.0f}) {
+    std::vector<float> x = Arguments();
+    const std::vector<float> before = x;
+    const auto n = static_cast<int64_t>(x.size());
+    SoftCap({x.data(), 1, n}, cap, pool);
+    for (int64_t i = 0; i < n; ++i) {
+      const double expected = cap * std::tanh(before[i] / double{cap});
+      ASSERT_NEAR(x[i], expected, 10.0 * kUnitRoundoff * std::abs(before[i]) + 1e-36) << before[i];
+      ASSERT_LE(std::abs(x[i]), cap);
+    }
+  }
+  float nan = std::nanf("");
+  SoftCap({&nan, 1, 1}, 30.0f, pool);
+  EXPECT_TRUE(std::isnan(nan));
+}
+
 TEST_P(ActivationTest, NanStaysNan) {
   ThreadPool pool(1);
   for (const Activation activation : kActivations) {

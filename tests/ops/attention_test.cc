@@ -59,19 +59,25 @@ double Tolerance(ConstRows q, const KvView& kv, double scale) {
   return (2 * score_error + (2.0 * kv.kv_len + 12.0) * kUnitRoundoff) * largest_value;
 }
 
-void Check(const Case& c, double key_scale = 1.0) {
+void Check(const Case& c, double key_scale = 1.0, int64_t window = 0, float softcap = 0.0f) {
   ThreadPool pool(2);
   TestRows q(c.q_len, c.num_heads * c.head_dim, 1), out(c.q_len, c.num_heads * c.head_dim, 2);
   const Cache cache(c, key_scale);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
-  Attention(q.view(), cache.view, scale, out.view(), pool);
-  const auto expected = reference::Attention(q.view(), cache.view, scale);
-  const double tolerance = Tolerance(q.view(), cache.view, scale);
+  AttentionOptions options;
+  options.scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
+  options.window = window;
+  options.softcap = softcap;
+  Attention(q.view(), cache.view, options, out.view(), pool);
+  const auto expected = reference::Attention(q.view(), cache.view, options);
+  // The cap's slope is at most 1; its own error (SoftCap, 10 u |score|) is within a fourth more.
+  const double tolerance =
+      Tolerance(q.view(), cache.view, options.scale) * (softcap > 0.0f ? 1.25 : 1.0);
   for (int64_t r = 0; r < c.q_len; ++r) {
     for (int64_t i = 0; i < out.view().cols; ++i) {
       ASSERT_NEAR(out.view().row(r)[i], expected.at(r, i), tolerance)
           << "q_len " << c.q_len << " kv_len " << c.kv_len << " heads " << c.num_heads << "/"
-          << c.num_kv_heads << " dim " << c.head_dim << " at " << r << ", " << i;
+          << c.num_kv_heads << " dim " << c.head_dim << " window " << window << " softcap "
+          << softcap << " at " << r << ", " << i;
     }
   }
   EXPECT_TRUE(out.GapsUntouched());
@@ -105,6 +111,49 @@ TEST_P(AttentionTest, LargeScores) {
   Check({70, 300, 4, 2, 64}, 40.0);
 }
 
+// Windows of one position, below, at and above the tiles and splits that the work is cut into.
+TEST_P(AttentionTest, Windows) {
+  for (const int64_t window : {1, 5, 63, 64, 65, 255, 256, 257, 600, 10000}) {
+    for (const int64_t q_len : {1, 4}) {
+      for (const int64_t kv_len : {4, 256, 257, 600, 1100}) {
+        Check({q_len, kv_len, 4, 2, 16}, 1.0, window);
+      }
+    }
+    for (const int64_t q_len : {5, 64, 150}) {
+      Check({q_len, q_len, 6, 2, 16}, 1.0, window);
+      Check({q_len, q_len + 301, 2, 2, 16}, 1.0, window);
+    }
+  }
+  Check({70, 400, 7, 1, 80}, 1.0, 100);
+}
+
+TEST_P(AttentionTest, SoftCaps) {
+  for (const float softcap : {0.7f, 5.0f, 50.0f}) {
+    for (const int64_t window : {0, 33}) {
+      Check({1, 300, 4, 2, 64}, 4.0, window, softcap);
+      Check({3, 259, 6, 2, 20}, 4.0, window, softcap);
+      Check({70, 150, 4, 2, 64}, 4.0, window, softcap);
+    }
+  }
+}
+
+TEST_P(AttentionTest, PositionsBeforeTheWindowAreNotRead) {
+  ThreadPool pool(2);
+  AttentionOptions options;
+  options.window = 20;
+  for (const int64_t q_len : {1, 40}) {
+    const Case c = {q_len, 700, 2, 1, 16};
+    Cache cache(c);
+    const int64_t unseen = (700 - q_len - 20) / 256 * 256 * 16;  // whole splits and tiles
+    std::fill_n(cache.keys.begin(), unseen, std::nanf(""));
+    TestRows q(q_len, 32, 1), out(q_len, 32, 2);
+    Attention(q.view(), cache.view, options, out.view(), pool);
+    for (int64_t r = 0; r < q_len; ++r) {
+      for (const float value : out.view().row(r)) ASSERT_TRUE(std::isfinite(value));
+    }
+  }
+}
+
 TEST_P(AttentionTest, SameBitsForAnyNumberOfThreads) {
   for (const Case& c : {Case{1, 1500, 4, 2, 64}, Case{100, 200, 4, 2, 64}}) {
     const Cache cache(c);
@@ -112,7 +161,7 @@ TEST_P(AttentionTest, SameBitsForAnyNumberOfThreads) {
     for (const int threads : {1, 2, 3}) {
       ThreadPool pool(threads);
       TestRows q(c.q_len, c.num_heads * c.head_dim, 1), out(c.q_len, c.num_heads * c.head_dim, 2);
-      Attention(q.view(), cache.view, 0.125f, out.view(), pool);
+      Attention(q.view(), cache.view, {.scale = 0.125f}, out.view(), pool);
       results.push_back(out.memory());
     }
     EXPECT_EQ(results[0], results[1]);

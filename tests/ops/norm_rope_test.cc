@@ -85,6 +85,14 @@ std::vector<double> InverseFrequencies(int64_t half) {
   return inv_freq;
 }
 
+RopeTable TableOf(const std::vector<int32_t>& positions, const std::vector<double>& inv_freq,
+                  ThreadPool& pool) {
+  RopeTable table;
+  table.Resize(static_cast<int64_t>(positions.size()), static_cast<int64_t>(inv_freq.size()));
+  table.SetRows(0, positions, inv_freq, 1.0, pool);
+  return table;
+}
+
 TEST_P(RopeTest, IsAComplexRotation) {
   ThreadPool pool(2);
   for (const int64_t half : {1, 7, 16, 32, 40}) {
@@ -95,7 +103,7 @@ TEST_P(RopeTest, IsAComplexRotation) {
     const std::vector<int32_t> positions = {0, 1, 5, 1000, 131071, 3};
     const std::vector<double> inv_freq = InverseFrequencies(half);
     const auto expected = reference::Rope(copy.view(), head_dim, positions, inv_freq);
-    ApplyRope(x.view(), head_dim, positions, inv_freq, pool);
+    ApplyRope(x.view(), head_dim, TableOf(positions, inv_freq, pool), pool);
     for (int64_t r = 0; r < 6; ++r) {
       for (int64_t i = 0; i < x.view().cols; ++i) {
         // a c - b s: each factor, product and the sum rounded once.
@@ -110,20 +118,24 @@ TEST_P(RopeTest, IsAComplexRotation) {
   }
 }
 
-TEST_P(RopeTest, TheKeptTableFollowsPositionsAndFrequencies) {
-  ThreadPool pool(1);
-  const std::vector<double> inv_freq = InverseFrequencies(4), other = {1.0, 0.5, 0.25, 0.125};
-  const std::vector<int32_t> first = {3}, second = {4};
-  std::vector<std::vector<float>> results;
-  for (const auto& [positions, frequencies] :
-       {std::pair{first, inv_freq}, {second, inv_freq}, {second, other}, {first, inv_freq}}) {
-    TestRows x(1, 8, 1);
-    ApplyRope(x.view(), 8, positions, frequencies, pool);
-    results.push_back(x.memory());
+TEST_P(RopeTest, RowsMayHaveTheirOwnFrequenciesAndScale) {
+  ThreadPool pool(2);
+  const std::vector<double> first = InverseFrequencies(4), second = {1.0, 0.5, 0.25, 0.125};
+  const std::vector<int32_t> positions = {3, 4, 900};
+  RopeTable mixed;
+  mixed.Resize(3, 4);
+  mixed.SetRows(0, std::span(positions).first(1), first, 1.0, pool);
+  mixed.SetRows(1, std::span(positions).subspan(1), second, 2.0, pool);
+  TestRows rows(3, 16, 1), own(3, 16, 1), other(3, 16, 1);
+  ApplyRope(rows.view(), 8, mixed, pool);
+  ApplyRope(own.view(), 8, TableOf(positions, first, pool), pool);
+  ApplyRope(other.view(), 8, TableOf(positions, second, pool), pool);
+  EXPECT_TRUE(std::ranges::equal(rows.view().row(0), own.view().row(0)));
+  for (int64_t r : {1, 2}) {
+    for (int64_t i = 0; i < 16; ++i) {  // doubling is exact
+      EXPECT_EQ(rows.view().row(r)[i], 2.0f * other.view().row(r)[i]);
+    }
   }
-  EXPECT_NE(results[0], results[1]);
-  EXPECT_NE(results[1], results[2]);
-  EXPECT_EQ(results[0], results[3]);
 }
 
 }  // namespace

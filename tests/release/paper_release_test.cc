@@ -46,8 +46,10 @@ const float* FloatsOf(const SafetensorsFile& file, const std::string& name) {
 /// What a release of one layer computes: written by the maker, read back, run by the kernels.
 class ReleasedMlp {
  public:
-  ReleasedMlp(const Json& item, const std::filesystem::path& path)
-      : gated_(item["gated"].get<bool>()), activation_(ActivationOf(item["activation"])) {
+  ReleasedMlp(const Json& item, const std::string& model_type, const std::filesystem::path& path)
+      : architecture_(**FindArchitecture(model_type)),
+        gated_(item["gated"].get<bool>()),
+        activation_(ActivationOf(item["activation"])) {
     const Matrix up(item[gated_ ? "up_proj" : "fc1"]), down(item[gated_ ? "down_proj" : "fc2"]);
     const Matrix gate(item[gated_ ? "gate_proj" : "fc1"]);
     MlpSource source;
@@ -66,22 +68,27 @@ class ReleasedMlp {
   }
 
   Matrix Run(const Matrix& x) {
-    const Architecture& architecture = **FindArchitecture(gated_ ? "llama" : "gpt2");
+    const WeightNames& names = architecture_.names;
     const SafetensorsFile file = SafetensorsFile::Open(path_).value();
     const auto matrix = [&](std::string_view part) {
       return AsMatrix(file.tensors().at(std::string(part) + ".weight"));
     };
-    const MatrixView up = matrix(architecture.names.up_proj);
+    const bool fused = !names.gate_up_proj.empty();
+    const int64_t inner = fused ? matrix(names.gate_up_proj).rows / 2 : matrix(names.up_proj).rows;
+    const MatrixView up =
+        fused ? matrix(names.gate_up_proj).Rows(inner, inner) : matrix(names.up_proj);
     std::vector<float> u(x.rows * up.rows), z = u;
     const Rows u_rows(u.data(), x.rows, up.rows), z_rows(z.data(), x.rows, up.rows);
-    const std::string up_bias = std::string(architecture.names.up_proj) + ".bias";
+    const std::string up_bias = std::string(names.up_proj) + ".bias";
     MatMul(x.as_rows(), up, FloatsOf(file, up_bias), u_rows, pool_);
     if (gated_) {
-      MatMul(x.as_rows(), matrix(architecture.names.gate_proj), nullptr, z_rows, pool_);
+      const MatrixView gate =
+          fused ? matrix(names.gate_up_proj).Rows(0, inner) : matrix(names.gate_proj);
+      MatMul(x.as_rows(), gate, nullptr, z_rows, pool_);
     } else {
       z = u;
     }
-    const std::string series = std::string(architecture.names.series);
+    const std::string series = std::string(names.series);
     Matrix y = x;
     const Rows out(y.values.data(), y.rows, y.cols);
     units_.centre = {FloatsOf(file, series + ".centre"), static_cast<size_t>(protected_)};
@@ -102,8 +109,7 @@ class ReleasedMlp {
       } else {
         PlainActivation(activation_, active, active, pool_);
       }
-      MatMul(active, matrix(architecture.names.down_proj), nullptr, out, pool_,
-             MatMulMode::kAccumulate);
+      MatMul(active, matrix(names.down_proj), nullptr, out, pool_, MatMulMode::kAccumulate);
     }
     return y;
   }
@@ -124,8 +130,7 @@ class ReleasedMlp {
     SeriesFit fit = PaperFit(min, max, paper, selection, source.z_bias);
     const auto signs = item["sign"].get<std::vector<int8_t>>();
     FlipSigns(fit, signs);
-    const Architecture& architecture = **FindArchitecture(gated_ ? "llama" : "gpt2");
-    const ProtectedMlp mlp(architecture, "", std::move(source), selection, std::move(fit), nullptr,
+    const ProtectedMlp mlp(architecture_, "", std::move(source), selection, std::move(fit), nullptr,
                            signs, DType::kF32);
     auto writer = SafetensorsWriter::Create(path, mlp.Specs());
     ASSERT_TRUE(writer.has_value()) << writer.error().message;
@@ -141,6 +146,7 @@ class ReleasedMlp {
     units_.units_of_order = units_of_order_;
   }
 
+  const Architecture& architecture_;
   bool gated_;
   Activation activation_;
   ThreadPool pool_{2};
@@ -154,15 +160,20 @@ TEST(PaperRelease, AgreesWithThePapersEquations) {
   const Json cases = ReadJsonFile("tests/series/golden/paper_cases.json")["cases"];
   ASSERT_GE(cases.size(), 4u);
   const TempDir directory;
+  // One architecture for every way that MLP tensors are named and fused.
+  const std::vector<std::string> gated = {"llama", "phi3"}, plain = {"gpt2", "phi", "gpt_neox"};
   for (const Json& item : cases) {
-    SCOPED_TRACE(item["name"].get<std::string>());
-    ReleasedMlp mlp(item, directory / (item["name"].get<std::string>() + ".safetensors"));
-    const Matrix got = mlp.Run(Matrix(item["inputs"])), want(item["expected_output"]);
-    double largest = 0.0;
-    for (float value : want.values) largest = std::max<double>(largest, std::abs(value));
-    ASSERT_EQ(got.values.size(), want.values.size());
-    for (size_t i = 0; i < got.values.size(); ++i) {
-      EXPECT_NEAR(got.values[i], want.values[i], 1e-5 * largest) << i;
+    for (const std::string& model_type : item["gated"].get<bool>() ? gated : plain) {
+      const std::string name = model_type + " " + item["name"].get<std::string>();
+      SCOPED_TRACE(name);
+      ReleasedMlp mlp(item, model_type, directory / (name + ".safetensors"));
+      const Matrix got = mlp.Run(Matrix(item["inputs"])), want(item["expected_output"]);
+      double largest = 0.0;
+      for (float value : want.values) largest = std::max<double>(largest, std::abs(value));
+      ASSERT_EQ(got.values.size(), want.values.size());
+      for (size_t i = 0; i < got.values.size(); ++i) {
+        EXPECT_NEAR(got.values[i], want.values[i], 1e-5 * largest) << i;
+      }
     }
   }
 }

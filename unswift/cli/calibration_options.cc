@@ -9,7 +9,7 @@ namespace {
 Result<TokenWindows> ReadWindows(const Tokenizer& tokenizer, const ModelConfig& config,
                                  const CalibrationFlags& flags) {
   CalibrationOptions options = flags.options;
-  options.window = std::min(options.window, config.max_position_embeddings);
+  options.window = std::min(options.window, config.context_length);
   std::vector<int32_t> ids;
   for (const std::string& path : flags.text_files) {
     UNSWIFT_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));

@@ -62,6 +62,7 @@ Json Describe(const OpenedModel& opened) {
                {"num_key_value_heads", config.num_key_value_heads},
                {"vocab_size", config.vocab_size},
                {"max_position_embeddings", config.max_position_embeddings},
+               {"context_length", config.context_length},
                {"series", nullptr}};
   if (!opened.manifest) return json;
   const Manifest& manifest = *opened.manifest;
@@ -102,7 +103,7 @@ void PrintText(const Json& json) {
   fmt::print("  layers x hidden x mlp  {} x {} x {}\n", json["num_hidden_layers"].get<int64_t>(),
              json["hidden_size"].get<int64_t>(), json["intermediate_size"].get<int64_t>());
   fmt::print("  vocabulary, context    {}, {}\n", json["vocab_size"].get<int64_t>(),
-             json["max_position_embeddings"].get<int64_t>());
+             json["context_length"].get<int64_t>());
   if (json["series"].is_null()) return;
   const Json& series = json["series"];
   fmt::print("  series                 {} basis, {} guard, theta {} ({} rounding, {} orders)\n",

@@ -24,7 +24,7 @@ Result<ExitStatus> RunPerplexity(CommandLine& line, const PerplexityOptions& opt
   }
   UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel opened, OpenForRun(line, options.model));
   UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(options.model));
-  const int64_t context = opened.model.config().max_position_embeddings;
+  const int64_t context = opened.model.config().context_length;
   const int64_t window = std::min(options.window, context);
   if (window < options.window) {
     line.Note(fmt::format("window cut to the model's context of {}", context));

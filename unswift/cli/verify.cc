@@ -67,7 +67,7 @@ struct Material {
 Result<Material> MakeMaterial(CommandLine& line, const VerifyOptions& options, Decoder& original,
                               const PromptEncoder& encoder) {
   Material material;
-  const int64_t context = original.model().config().max_position_embeddings;
+  const int64_t context = original.model().config().context_length;
   if (options.prompts_file) {
     UNSWIFT_ASSIGN_OR_RETURN(const auto prompts, ReadPrompts(*options.prompts_file));
     for (const Prompt& prompt : prompts) {
@@ -179,7 +179,7 @@ Result<Verdict> Compare(CommandLine& line, const VerifyOptions& options) {
   Decoder release_decoder(release.model, line.pool());
   UNSWIFT_ASSIGN_OR_RETURN(const Material material,
                            MakeMaterial(line, options, original_decoder, encoder));
-  const int64_t context = original.model.config().max_position_embeddings;
+  const int64_t context = original.model.config().context_length;
   Verdict verdict;
   UNSWIFT_ASSIGN_OR_RETURN(
       verdict.teacher_forced,

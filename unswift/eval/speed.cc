@@ -123,7 +123,7 @@ Result<> CheckOptions(std::span<Decoder* const> decoders, const SpeedOptions& op
                      "[bench] expected at least 2 prompt tokens, 1 new token and 1 repetition");
   }
   for (const Decoder* decoder : decoders) {
-    const int64_t context = decoder->model().config().max_position_embeddings;
+    const int64_t context = decoder->model().config().context_length;
     if (options.prompt_tokens + options.new_tokens > context) {
       return MakeError(ErrorCode::kInvalidArgument,
                        "[bench] prompt and new tokens: expected at most the context of {}, got {}",

@@ -1,5 +1,6 @@
 #include "unswift/model/decoder.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "unswift/ops/activation.h"
@@ -36,19 +37,17 @@ void AddRows(ConstRows from, Rows to) {
 
 struct Decoder::Workspace {
   int64_t num_rows = 0;
-  std::vector<int32_t> positions;  // [num_rows]
-  Rows hidden;                     // [num_rows, hidden_size], the residual stream
-  RowBuffer hidden_buffer, normed, q, k, v, attention, gate, up, series;
+  std::vector<int32_t> positions;      // [num_rows]
+  Rows hidden;                         // [num_rows, hidden_size], the residual stream
+  std::vector<RopeTable> rope_tables;  // of each rope
+  RowBuffer hidden_buffer, normed, mlp_normed, branch, qkv, q, k, v, attention, gate, up, series;
 };
 
 Decoder::Decoder(const Model& model, ThreadPool& pool)
     : model_(model), pool_(pool), work_(std::make_unique<Workspace>()) {
-  const ModelConfig& config = model.config();
-  if (config.architecture->position == PositionKind::kRope) {
-    for (int64_t i = 0; i < config.head_dim / 2; ++i) {
-      inv_freq_.push_back(
-          std::pow(config.rope_theta, -2.0 * static_cast<double>(i) / config.head_dim));
-    }
+  for (const RopeConfig& rope : model.config().ropes) {
+    inv_freq_.push_back(rope.depends_on_length() ? std::vector<double>()
+                                                 : RopeFrequencies(rope, /*length=*/0));
   }
 }
 
@@ -68,10 +67,10 @@ Result<> Decoder::CheckBatch(std::span<const SequenceInput> batch) const {
       return MakeError(ErrorCode::kInvalidArgument, "[forward] a sequence without tokens");
     }
     const int64_t end = sequence.cache->length() + static_cast<int64_t>(sequence.ids.size());
-    if (end > config.max_position_embeddings) {
+    if (end > config.context_length) {
       return MakeError(ErrorCode::kInvalidArgument,
                        "[forward] context: expected at most {} tokens, got {}",
-                       config.max_position_embeddings, end);
+                       config.context_length, end);
     }
     for (int32_t id : sequence.ids) {
       if (id < 0 || id >= config.vocab_size) {
@@ -92,6 +91,10 @@ void Decoder::Embed(std::span<const SequenceInput> batch) {
   }
   work_->num_rows = static_cast<int64_t>(work_->positions.size());
   work_->hidden = work_->hidden_buffer.Get(work_->num_rows, model_.config().hidden_size);
+  const ModelConfig& config = model_.config();
+  const float scale = config.architecture->scale_embedding
+                          ? std::sqrt(static_cast<float>(config.hidden_size))
+                          : 1.0f;
   const MatrixView& tokens = model_.embed_tokens();
   const MatrixView& positions = model_.embed_positions();
   std::vector<float> position_row(positions.rows > 0 ? positions.cols : 0);
@@ -100,6 +103,9 @@ void Decoder::Embed(std::span<const SequenceInput> batch) {
     for (int32_t id : sequence.ids) {
       const std::span<float> row = work_->hidden.row(r);
       FastRowToF32(tokens.dtype, tokens.row(id), row);
+      if (scale != 1.0f) {
+        for (float& value : row) value *= scale;
+      }
       if (positions.rows > 0) {
         FastRowToF32(positions.dtype, positions.row(work_->positions[r]), position_row);
         for (size_t c = 0; c < row.size(); ++c) row[c] += position_row[c];
@@ -109,95 +115,183 @@ void Decoder::Embed(std::span<const SequenceInput> batch) {
   }
 }
 
-void Decoder::Normalize(const NormWeights& norm, Rows out) {
+void Decoder::FillRopeTables(std::span<const SequenceInput> batch) {
+  const std::vector<RopeConfig>& ropes = model_.config().ropes;
+  work_->rope_tables.resize(ropes.size());
+  for (size_t i = 0; i < ropes.size(); ++i) {
+    RopeTable& table = work_->rope_tables[i];
+    table.Resize(work_->num_rows, ropes[i].rotary_dim / 2);
+    const std::span<const int32_t> positions = work_->positions;
+    const double scale = ropes[i].attention_factor;
+    if (!ropes[i].depends_on_length()) {
+      table.SetRows(0, positions, inv_freq_[i], scale, pool_);
+      continue;
+    }
+    size_t begin = 0;
+    for (const SequenceInput& sequence : batch) {
+      const auto count = sequence.ids.size();
+      const int64_t end = sequence.cache->length() + static_cast<int64_t>(count);
+      const int64_t length = std::max(end, sequence.planned_length);
+      table.SetRows(static_cast<int64_t>(begin), positions.subspan(begin, count),
+                    RopeFrequencies(ropes[i], length), scale, pool_);
+      begin += count;
+    }
+  }
+}
+
+void Decoder::Normalize(const NormWeights& norm, ConstRows x, Rows out) {
   const auto eps = static_cast<float>(model_.config().norm_eps);
   if (model_.config().architecture->norm == NormKind::kRms) {
-    RmsNorm(work_->hidden, norm.weight, eps, out, pool_);
+    RmsNorm(x, norm.weight, eps, out, pool_);
   } else {
-    LayerNorm(work_->hidden, norm.weight, norm.bias, eps, out, pool_);
+    LayerNorm(x, norm.weight, norm.bias, eps, out, pool_);
   }
 }
 
 Result<ConstRows> Decoder::Forward(std::span<const SequenceInput> batch, MlpObserver* observer) {
   UNSWIFT_RETURN_IF_ERROR(CheckBatch(batch));
   Embed(batch);
+  FillRopeTables(batch);
   for (int64_t layer = 0; layer < model_.config().num_hidden_layers; ++layer) {
-    RunAttention(layer, batch);
-    RunMlp(layer, observer);
+    RunLayer(layer, batch, observer);
   }
   for (const SequenceInput& sequence : batch) {
     sequence.cache->Advance(static_cast<int64_t>(sequence.ids.size()));
   }
   const Rows normed = work_->normed.Get(work_->num_rows, model_.config().hidden_size);
-  Normalize(model_.final_norm(), normed);
+  Normalize(model_.final_norm(), work_->hidden, normed);
   return ConstRows(normed);
 }
 
-void Decoder::RunAttention(int64_t layer, std::span<const SequenceInput> batch) {
+Rows Decoder::BranchOf(const NormWeights& output_norm) {
+  if (!output_norm) return work_->hidden;
+  const Rows branch = work_->branch.Get(work_->hidden.rows, work_->hidden.cols);
+  std::fill_n(branch.data, branch.rows * branch.cols, 0.0f);
+  return branch;
+}
+
+void Decoder::EndBranch(const NormWeights& output_norm, Rows branch) {
+  if (!output_norm) return;
+  Normalize(output_norm, branch, branch);
+  AddRows(branch, work_->hidden);
+}
+
+void Decoder::RunLayer(int64_t layer, std::span<const SequenceInput> batch, MlpObserver* observer) {
+  const LayerWeights& weights = model_.layers()[layer];
+  const int64_t rows = work_->num_rows, hidden_size = model_.config().hidden_size;
+  const bool parallel = model_.config().block == BlockKind::kParallel;
+  const Rows normed = work_->normed.Get(rows, hidden_size);
+  Normalize(weights.input_norm, work_->hidden, normed);
+  // A parallel block's MLP reads the stream before attention adds to it.
+  Rows mlp_input = normed;
+  if (parallel && weights.post_attention_norm) {
+    mlp_input = work_->mlp_normed.Get(rows, hidden_size);
+    Normalize(weights.post_attention_norm, work_->hidden, mlp_input);
+  }
+  const Rows attention = BranchOf(weights.attention_output_norm);
+  RunAttention(layer, normed, batch, attention);
+  EndBranch(weights.attention_output_norm, attention);
+  if (!parallel) Normalize(weights.post_attention_norm, work_->hidden, mlp_input);
+  const Rows mlp = BranchOf(weights.mlp_output_norm);
+  ConstRows z, u;
+  RunMlp(layer, mlp_input, mlp, z, u);
+  EndBranch(weights.mlp_output_norm, mlp);
+  if (observer != nullptr) observer->OnMlp(layer, z, u, work_->hidden);
+}
+
+void Decoder::ProjectQkv(const AttentionWeights& weights, ConstRows input, Rows q, Rows k, Rows v) {
+  const auto project = [&](const LinearWeights& linear, Rows out) {
+    MatMul(input, linear.weight, linear.bias_or_null(), out, pool_);
+  };
+  if (weights.qkv_proj.weight.rows == 0) {
+    project(weights.q_proj, q);
+    project(weights.k_proj, k);
+    project(weights.v_proj, v);
+    return;
+  }
+  // Stored head by head: the outputs are sorted, not the mapped weights.
+  const Rows fused = work_->qkv.Get(input.rows, weights.qkv_proj.weight.rows);
+  project(weights.qkv_proj, fused);
+  const int64_t head_dim = model_.config().head_dim;
+  for (int64_t r = 0; r < input.rows; ++r) {
+    const float* from = fused.row(r).data();
+    for (int64_t column = 0; column < q.cols; column += head_dim) {
+      for (const Rows& to : {q, k, v}) {
+        std::copy_n(from, head_dim, to.row(r).data() + column);
+        from += head_dim;
+      }
+    }
+  }
+}
+
+void Decoder::RunAttention(int64_t layer, ConstRows input, std::span<const SequenceInput> batch,
+                           Rows out) {
   const ModelConfig& config = model_.config();
   const AttentionWeights& weights = model_.layers()[layer].attention;
-  const int64_t rows = work_->num_rows;
-  const Rows normed = work_->normed.Get(rows, config.hidden_size);
+  const int64_t rows = work_->num_rows, head_dim = config.head_dim;
   const Rows q = work_->q.Get(rows, config.q_size());
   const Rows k = work_->k.Get(rows, config.kv_size());
   const Rows v = work_->v.Get(rows, config.kv_size());
   const Rows attention = work_->attention.Get(rows, config.q_size());
-  Normalize(model_.layers()[layer].input_norm, normed);
-  MatMul(normed, weights.q_proj.weight, weights.q_proj.bias_or_null(), q, pool_);
-  MatMul(normed, weights.k_proj.weight, weights.k_proj.bias_or_null(), k, pool_);
-  MatMul(normed, weights.v_proj.weight, weights.v_proj.bias_or_null(), v, pool_);
-  if (config.architecture->position == PositionKind::kRope) {
-    ApplyRope(q, config.head_dim, work_->positions, inv_freq_, pool_);
-    ApplyRope(k, config.head_dim, work_->positions, inv_freq_, pool_);
+  ProjectQkv(weights, input, q, k, v);
+  if (weights.q_norm) {
+    const auto heads = [&](Rows x) { return Rows(x.data, rows * x.cols / head_dim, head_dim); };
+    Normalize(weights.q_norm, heads(q), heads(q));
+    Normalize(weights.k_norm, heads(k), heads(k));
   }
-  const float scale = 1.0f / std::sqrt(static_cast<float>(config.head_dim));
+  if (!config.ropes.empty()) {
+    const RopeTable& table = work_->rope_tables[config.layers[layer].rope];
+    ApplyRope(q, head_dim, table, pool_);
+    ApplyRope(k, head_dim, table, pool_);
+  }
+  AttentionOptions options;
+  options.scale = static_cast<float>(config.attention_scale);
+  options.window = config.layers[layer].window;
+  options.softcap = static_cast<float>(config.attention_softcap);
   int64_t begin = 0;
   for (const SequenceInput& sequence : batch) {
     const auto count = static_cast<int64_t>(sequence.ids.size());
     sequence.cache->Append(layer, k.Slice(begin, count), v.Slice(begin, count));
-    Attention(q.Slice(begin, count), sequence.cache->View(layer), scale,
+    Attention(q.Slice(begin, count), sequence.cache->View(layer), options,
               attention.Slice(begin, count), pool_);
     begin += count;
   }
-  MatMul(attention, weights.o_proj.weight, weights.o_proj.bias_or_null(), work_->hidden, pool_,
+  MatMul(attention, weights.o_proj.weight, weights.o_proj.bias_or_null(), out, pool_,
          MatMulMode::kAccumulate);
 }
 
-void Decoder::RunMlp(int64_t layer, MlpObserver* observer) {
+void Decoder::RunMlp(int64_t layer, ConstRows input, Rows out, ConstRows& z, ConstRows& u) {
   const ModelConfig& config = model_.config();
   const MlpWeights& mlp = model_.layers()[layer].mlp;
   const int64_t rows = work_->num_rows;
   const bool gated = config.architecture->mlp == MlpKind::kGated;
-  const Rows normed = work_->normed.Get(rows, config.hidden_size);
-  Normalize(model_.layers()[layer].post_attention_norm, normed);
   const Rows up = work_->up.Get(rows, config.intermediate_size);
-  MatMul(normed, mlp.up_proj.weight, mlp.up_proj.bias_or_null(), up, pool_);
-  Rows z = up, u;
+  MatMul(input, mlp.up_proj.weight, mlp.up_proj.bias_or_null(), up, pool_);
+  z = up;
   if (gated) {
-    z = work_->gate.Get(rows, config.intermediate_size);
+    const Rows gate = work_->gate.Get(rows, config.intermediate_size);
+    MatMul(input, mlp.gate_proj.weight, mlp.gate_proj.bias_or_null(), gate, pool_);
+    z = gate;
     u = up;
-    MatMul(normed, mlp.gate_proj.weight, mlp.gate_proj.bias_or_null(), z, pool_);
   }
-  if (mlp.series) RunSeries(mlp, z, u);
+  if (mlp.series) RunSeries(mlp, z, u, out);
   // The plain units: all of them, or what a release left unprotected.
   const int64_t first = mlp.series ? mlp.series->protected_units() : 0;
   const int64_t count = config.intermediate_size - first;
-  if (count > 0) {
-    // The activation goes to a buffer of its own: an observer still needs z and u.
-    const Rows active = work_->series.Get(rows, count);
-    if (gated) {
-      GatedActivation(config.hidden_act, z.Columns(first, count), u.Columns(first, count), active,
-                      pool_);
-    } else {
-      PlainActivation(config.hidden_act, z.Columns(first, count), active, pool_);
-    }
-    MatMul(active, mlp.down_proj.weight, mlp.down_proj.bias_or_null(), work_->hidden, pool_,
-           MatMulMode::kAccumulate);
+  if (count == 0) return;
+  // The activation goes to a buffer of its own: an observer still needs z and u.
+  const Rows active = work_->series.Get(rows, count);
+  if (gated) {
+    GatedActivation(config.hidden_act, z.Columns(first, count), u.Columns(first, count), active,
+                    pool_);
+  } else {
+    PlainActivation(config.hidden_act, z.Columns(first, count), active, pool_);
   }
-  if (observer != nullptr) observer->OnMlp(layer, z, u, work_->hidden);
+  MatMul(active, mlp.down_proj.weight, mlp.down_proj.bias_or_null(), out, pool_,
+         MatMulMode::kAccumulate);
 }
 
-void Decoder::RunSeries(const MlpWeights& mlp, ConstRows z, ConstRows u) {
+void Decoder::RunSeries(const MlpWeights& mlp, ConstRows z, ConstRows u, Rows out) {
   const SeriesWeights& series = *mlp.series;
   const int64_t units = series.protected_units();
   // Summed apart from the residual stream, which may be much larger than one MLP's terms.
@@ -211,11 +305,14 @@ void Decoder::RunSeries(const MlpWeights& mlp, ConstRows z, ConstRows u) {
     const ConstRows bias(series.bias.data(), sum.rows, sum.cols, /*stride=*/0);
     AddRows(bias, sum);
   }
-  AddRows(sum, work_->hidden);
+  AddRows(sum, out);
 }
 
 void Decoder::Logits(ConstRows hidden, Rows logits) {
-  MatMul(hidden, model_.lm_head(), nullptr, logits, pool_);
+  const std::vector<float>& bias = model_.lm_head_bias();
+  MatMul(hidden, model_.lm_head(), bias.empty() ? nullptr : bias.data(), logits, pool_);
+  const auto cap = static_cast<float>(model_.config().final_softcap);
+  if (cap > 0.0f) SoftCap(logits, cap, pool_);
 }
 
 }  // namespace unswift

@@ -18,6 +18,10 @@ namespace unswift {
 struct SequenceInput {
   KvCache* cache = nullptr;
   std::span<const int32_t> ids;
+  /// Tokens that the sequence will have when its prompt, run in several passes, is complete. Rope
+  /// scalings that look at the length need it, so that passes give what one would; keys that are in
+  /// the cache stay as they are. 0: no more than these ids.
+  int64_t planned_length = 0;
 };
 
 /// Sees the MLPs at work (calibration).
@@ -49,21 +53,28 @@ class Decoder {
   /// batch); nothing is appended then. observer may be null.
   Result<ConstRows> Forward(std::span<const SequenceInput> batch, MlpObserver* observer = nullptr);
 
-  /// Shapes: hidden [m, hidden_size] as Forward returns; logits [m, vocab_size].
+  /// Shapes: hidden [m, hidden_size] as Forward returns; logits [m, vocab_size], soft cap applied.
   void Logits(ConstRows hidden, Rows logits);
 
  private:
   struct Workspace;
   Result<> CheckBatch(std::span<const SequenceInput> batch) const;
   void Embed(std::span<const SequenceInput> batch);
-  void RunAttention(int64_t layer, std::span<const SequenceInput> batch);
-  void RunMlp(int64_t layer, MlpObserver* observer);
-  void RunSeries(const MlpWeights& mlp, ConstRows z, ConstRows u);
-  void Normalize(const NormWeights& norm, Rows out);
+  void FillRopeTables(std::span<const SequenceInput> batch);
+  void RunLayer(int64_t layer, std::span<const SequenceInput> batch, MlpObserver* observer);
+  /// Add to `out` what the part makes of its normed input.
+  void RunAttention(int64_t layer, ConstRows input, std::span<const SequenceInput> batch, Rows out);
+  void RunMlp(int64_t layer, ConstRows input, Rows out, ConstRows& z, ConstRows& u);
+  void RunSeries(const MlpWeights& mlp, ConstRows z, ConstRows u, Rows out);
+  void ProjectQkv(const AttentionWeights& weights, ConstRows input, Rows q, Rows k, Rows v);
+  void Normalize(const NormWeights& norm, ConstRows x, Rows out);
+  /// Where a part adds its output: the residual stream, or, before an output norm, zeros.
+  Rows BranchOf(const NormWeights& output_norm);
+  void EndBranch(const NormWeights& output_norm, Rows branch);
 
   const Model& model_;
   ThreadPool& pool_;
-  std::vector<double> inv_freq_;
+  std::vector<std::vector<double>> inv_freq_;  ///< of each rope; empty where it follows the length
   std::unique_ptr<Workspace> work_;
 };
 

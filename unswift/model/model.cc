@@ -60,11 +60,15 @@ class WeightBinder {
           model_.embed_positions_,
           Matrix(Weight(names_.embed_positions), config_.max_position_embeddings, hidden));
     }
-    UNSWIFT_ASSIGN_OR_RETURN(model_.final_norm_, Norm(std::string(names_.final_norm)));
+    UNSWIFT_ASSIGN_OR_RETURN(model_.final_norm_, NormOf("", names_.final_norm, hidden));
     model_.lm_head_ = model_.embed_tokens_;
     if (!config_.tie_word_embeddings) {
       UNSWIFT_ASSIGN_OR_RETURN(model_.lm_head_,
                                Matrix(Weight(names_.lm_head), config_.vocab_size, hidden));
+    }
+    if (config_.architecture->lm_head_bias) {
+      UNSWIFT_ASSIGN_OR_RETURN(model_.lm_head_bias_,
+                               Vector(std::string(names_.lm_head) + ".bias", config_.vocab_size));
     }
     auto next_series = series.begin();
     for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
@@ -88,44 +92,70 @@ class WeightBinder {
 
   Result<LayerWeights> Layer(int64_t layer, const SeriesLayer* series) {
     const std::string prefix = LayerPrefix(*config_.architecture, layer);
-    const auto name = [&](std::string_view part) { return prefix + std::string(part); };
-    LayerWeights weights;
-    UNSWIFT_ASSIGN_OR_RETURN(weights.input_norm, Norm(name(names_.input_norm)));
-    UNSWIFT_ASSIGN_OR_RETURN(weights.post_attention_norm, Norm(name(names_.post_attention_norm)));
-    AttentionWeights& attention = weights.attention;
     const int64_t hidden = config_.hidden_size;
-    if (!names_.qkv_proj.empty() && conv1d_ == Conv1dWeights::kKeep) {
-      // A fused [in, out] matrix has no row ranges: only its shape is checked.
-      UNSWIFT_ASSIGN_OR_RETURN(
-          attention.q_proj, Linear(name(names_.qkv_proj), config_.q_size() + 2 * config_.kv_size(),
-                                   hidden, config_.attention_bias));
-    } else if (!names_.qkv_proj.empty()) {
-      UNSWIFT_RETURN_IF_ERROR(FusedQkv(name(names_.qkv_proj), attention));
-    } else {
-      const bool bias = config_.attention_bias;
-      UNSWIFT_ASSIGN_OR_RETURN(attention.q_proj,
-                               Linear(name(names_.q_proj), config_.q_size(), hidden, bias));
-      UNSWIFT_ASSIGN_OR_RETURN(attention.k_proj,
-                               Linear(name(names_.k_proj), config_.kv_size(), hidden, bias));
-      UNSWIFT_ASSIGN_OR_RETURN(attention.v_proj,
-                               Linear(name(names_.v_proj), config_.kv_size(), hidden, bias));
-    }
-    UNSWIFT_ASSIGN_OR_RETURN(attention.o_proj, Linear(name(names_.o_proj), hidden, config_.q_size(),
-                                                      config_.attention_bias));
+    LayerWeights weights;
+    UNSWIFT_ASSIGN_OR_RETURN(weights.input_norm, NormOf(prefix, names_.input_norm, hidden));
+    UNSWIFT_ASSIGN_OR_RETURN(weights.attention_output_norm,
+                             NormOf(prefix, names_.attention_output_norm, hidden));
+    UNSWIFT_ASSIGN_OR_RETURN(weights.post_attention_norm,
+                             NormOf(prefix, names_.post_attention_norm, hidden));
+    UNSWIFT_ASSIGN_OR_RETURN(weights.mlp_output_norm,
+                             NormOf(prefix, names_.mlp_output_norm, hidden));
+    UNSWIFT_ASSIGN_OR_RETURN(weights.attention, Attention(prefix));
     UNSWIFT_ASSIGN_OR_RETURN(weights.mlp, Mlp(prefix, series));
     return weights;
+  }
+
+  Result<AttentionWeights> Attention(const std::string& prefix) {
+    const auto name = [&](std::string_view part) { return prefix + std::string(part); };
+    const int64_t hidden = config_.hidden_size, q = config_.q_size(), kv = config_.kv_size();
+    const bool bias = config_.qkv_bias;
+    AttentionWeights attention;
+    if (names_.qkv_proj.empty()) {
+      UNSWIFT_ASSIGN_OR_RETURN(attention.q_proj, Linear(name(names_.q_proj), q, hidden, bias));
+      UNSWIFT_ASSIGN_OR_RETURN(attention.k_proj, Linear(name(names_.k_proj), kv, hidden, bias));
+      UNSWIFT_ASSIGN_OR_RETURN(attention.v_proj, Linear(name(names_.v_proj), kv, hidden, bias));
+    } else {
+      UNSWIFT_ASSIGN_OR_RETURN(LinearWeights fused,
+                               Linear(name(names_.qkv_proj), q + 2 * kv, hidden, bias));
+      if (config_.architecture->qkv_layout == QkvLayout::kPerHead) {
+        attention.qkv_proj = std::move(fused);
+      } else if (config_.architecture->conv1d && conv1d_ == Conv1dWeights::kKeep) {
+        // A fused [in, out] matrix has no row ranges: only its shape is checked.
+        attention.q_proj = std::move(fused);
+      } else {
+        attention.q_proj = RowRange(fused, 0, q);
+        attention.k_proj = RowRange(fused, q, kv);
+        attention.v_proj = RowRange(fused, q + kv, kv);
+      }
+    }
+    UNSWIFT_ASSIGN_OR_RETURN(attention.o_proj,
+                             Linear(name(names_.o_proj), hidden, q, config_.o_bias));
+    if (config_.qk_norm) {
+      UNSWIFT_ASSIGN_OR_RETURN(attention.q_norm, NormOf(prefix, names_.q_norm, config_.head_dim));
+      UNSWIFT_ASSIGN_OR_RETURN(attention.k_norm, NormOf(prefix, names_.k_norm, config_.head_dim));
+    }
+    return attention;
   }
 
   Result<MlpWeights> Mlp(const std::string& prefix, const SeriesLayer* series) {
     const auto name = [&](std::string_view part) { return prefix + std::string(part); };
     const int64_t hidden = config_.hidden_size, inner = config_.intermediate_size;
     MlpWeights mlp;
-    if (config_.architecture->mlp == MlpKind::kGated) {
-      UNSWIFT_ASSIGN_OR_RETURN(mlp.gate_proj,
-                               Linear(name(names_.gate_proj), inner, hidden, config_.mlp_bias));
+    if (!names_.gate_up_proj.empty()) {
+      UNSWIFT_ASSIGN_OR_RETURN(
+          const LinearWeights fused,
+          Linear(name(names_.gate_up_proj), 2 * inner, hidden, config_.mlp_bias));
+      mlp.gate_proj = RowRange(fused, 0, inner);
+      mlp.up_proj = RowRange(fused, inner, inner);
+    } else {
+      if (config_.architecture->mlp == MlpKind::kGated) {
+        UNSWIFT_ASSIGN_OR_RETURN(mlp.gate_proj,
+                                 Linear(name(names_.gate_proj), inner, hidden, config_.mlp_bias));
+      }
+      UNSWIFT_ASSIGN_OR_RETURN(mlp.up_proj,
+                               Linear(name(names_.up_proj), inner, hidden, config_.mlp_bias));
     }
-    UNSWIFT_ASSIGN_OR_RETURN(mlp.up_proj,
-                             Linear(name(names_.up_proj), inner, hidden, config_.mlp_bias));
     int64_t plain_units = inner;
     if (series != nullptr) {
       UNSWIFT_ASSIGN_OR_RETURN(mlp.series, Series(name(names_.series), *series));
@@ -170,7 +200,7 @@ class WeightBinder {
   }
 
   Result<> Orders(const std::string& name, const SeriesLayer& layer, SeriesWeights& series) {
-    UNSWIFT_ASSIGN_OR_RETURN(const TensorView tensor, model_.checkpoint_->Get(name));
+    UNSWIFT_ASSIGN_OR_RETURN(const TensorView tensor, Tensor(name));
     if (tensor.dtype != DType::kU8 || tensor.shape != Shape{layer.protected_units}) {
       return WrongTensor(name, fmt::format("u8 [{}]", layer.protected_units), Describe(tensor));
     }
@@ -193,11 +223,17 @@ class WeightBinder {
     return {};
   }
 
-  Result<NormWeights> Norm(const std::string& name) {
+  /// The norm PREFIX + NAME; none for an empty name.
+  Result<NormWeights> NormOf(const std::string& prefix, std::string_view part, int64_t size) {
     NormWeights norm;
-    UNSWIFT_ASSIGN_OR_RETURN(norm.weight, Vector(name + ".weight", config_.hidden_size));
+    if (part.empty()) return norm;
+    const std::string name = prefix + std::string(part);
+    UNSWIFT_ASSIGN_OR_RETURN(norm.weight, Vector(name + ".weight", size));
+    if (config_.architecture->norm_one_plus) {
+      for (float& weight : norm.weight) weight += 1.0f;
+    }
     if (config_.architecture->norm == NormKind::kLayer) {
-      UNSWIFT_ASSIGN_OR_RETURN(norm.bias, Vector(name + ".bias", config_.hidden_size));
+      UNSWIFT_ASSIGN_OR_RETURN(norm.bias, Vector(name + ".bias", size));
     }
     return norm;
   }
@@ -215,25 +251,24 @@ class WeightBinder {
     return linear;
   }
 
-  Result<> FusedQkv(const std::string& name, AttentionWeights& attention) {
-    const int64_t q = config_.q_size(), kv = config_.kv_size();
-    UNSWIFT_ASSIGN_OR_RETURN(const LinearWeights fused,
-                             Linear(name, q + 2 * kv, config_.hidden_size, config_.attention_bias));
-    const auto part = [&](int64_t begin, int64_t count) {
-      LinearWeights linear{fused.weight.Rows(begin, count), {}};
-      if (!fused.bias.empty()) {
-        linear.bias.assign(fused.bias.begin() + begin, fused.bias.begin() + begin + count);
-      }
-      return linear;
-    };
-    attention.q_proj = part(0, q);
-    attention.k_proj = part(q, kv);
-    attention.v_proj = part(q + kv, kv);
-    return {};
+  /// Outputs [begin, begin + count) of a fused linear, in place.
+  static LinearWeights RowRange(const LinearWeights& fused, int64_t begin, int64_t count) {
+    LinearWeights part{fused.weight.Rows(begin, count), {}};
+    if (!fused.bias.empty()) {
+      part.bias.assign(fused.bias.begin() + begin, fused.bias.begin() + begin + count);
+    }
+    return part;
+  }
+
+  /// The tensor of that name, counted among those that the model reads.
+  Result<TensorView> Tensor(const std::string& name) {
+    UNSWIFT_ASSIGN_OR_RETURN(TensorView tensor, model_.checkpoint_->Get(name));
+    model_.bound_bytes_ += tensor.num_bytes;
+    return tensor;
   }
 
   Result<MatrixView> Matrix(const std::string& name, int64_t rows, int64_t cols) {
-    UNSWIFT_ASSIGN_OR_RETURN(const TensorView tensor, model_.checkpoint_->Get(name));
+    UNSWIFT_ASSIGN_OR_RETURN(const TensorView tensor, Tensor(name));
     if (!IsFloat(tensor.dtype) || tensor.shape != Shape{rows, cols}) {
       return WrongTensor(name, fmt::format("f32, f16 or bf16 [{}, {}]", rows, cols),
                          Describe(tensor));
@@ -252,7 +287,7 @@ class WeightBinder {
   }
 
   Result<std::vector<float>> Vector(const std::string& name, int64_t size) {
-    UNSWIFT_ASSIGN_OR_RETURN(const TensorView tensor, model_.checkpoint_->Get(name));
+    UNSWIFT_ASSIGN_OR_RETURN(const TensorView tensor, Tensor(name));
     if (!IsFloat(tensor.dtype) || tensor.shape != Shape{size}) {
       return WrongTensor(name, fmt::format("f32, f16 or bf16 [{}]", size), Describe(tensor));
     }
@@ -279,6 +314,14 @@ Result<Model> Model::Bind(ModelConfig config, Checkpoint checkpoint,
   Model model;
   model.config_ = std::move(config);
   model.checkpoint_ = std::make_unique<Checkpoint>(std::move(checkpoint));
+  const Architecture& architecture = *model.config_.architecture;
+  const auto has = [&](std::string_view name) {
+    return model.checkpoint_->Find(std::string(name) + ".weight") != nullptr;
+  };
+  if (architecture.unprefixed != nullptr && !has(architecture.names.embed_tokens) &&
+      has(architecture.unprefixed->names.embed_tokens)) {
+    model.config_.architecture = architecture.unprefixed;
+  }
   UNSWIFT_RETURN_IF_ERROR(WeightBinder(model, conv1d).BindAll(series));
   return model;
 }
@@ -290,8 +333,7 @@ int64_t Model::num_parameters() const {
 }
 
 int64_t Model::weight_bytes_per_token() const {
-  int64_t total = 0;
-  for (const auto& [name, tensor] : checkpoint_->tensors()) total += tensor.num_bytes;
+  int64_t total = bound_bytes_;
   const auto row_only = [&](const MatrixView& table) {
     if (table.rows > 0) total -= table.num_bytes() - table.row_bytes;
   };

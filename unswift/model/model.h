@@ -23,15 +23,22 @@ struct LinearWeights {
   const float* bias_or_null() const { return bias.empty() ? nullptr : bias.data(); }
 };
 
+/// Empty: the architecture has no such norm.
 struct NormWeights {
-  std::vector<float> weight, bias;  ///< [hidden_size]; bias empty for RMSNorm
+  std::vector<float> weight;  ///< [hidden_size], or [head_dim]; the 1 of "1 + weight" is added
+  std::vector<float> bias;    ///< as weight; empty for RMSNorm
+  explicit operator bool() const { return !weight.empty(); }
 };
 
 struct AttentionWeights {
-  LinearWeights q_proj;  ///< [num_attention_heads * head_dim, hidden_size]
-  LinearWeights k_proj;  ///< [num_key_value_heads * head_dim, hidden_size]
-  LinearWeights v_proj;  ///< as k_proj
-  LinearWeights o_proj;  ///< [hidden_size, num_attention_heads * head_dim]
+  /// QkvLayout::kPerHead only, and then instead of q_proj, k_proj and v_proj: rows of head 0's q,
+  /// k, v, of head 1's, ... [3 * num_attention_heads * head_dim, hidden_size]
+  LinearWeights qkv_proj;
+  LinearWeights q_proj;        ///< [num_attention_heads * head_dim, hidden_size]
+  LinearWeights k_proj;        ///< [num_key_value_heads * head_dim, hidden_size]
+  LinearWeights v_proj;        ///< as k_proj
+  LinearWeights o_proj;        ///< [hidden_size, num_attention_heads * head_dim]
+  NormWeights q_norm, k_norm;  ///< [head_dim], of every head before the rotation; may be empty
 };
 
 /// How one layer's MLP is protected; the numbers themselves are tensors of the checkpoint.
@@ -75,8 +82,10 @@ struct MlpWeights {
 struct LayerWeights {
   NormWeights input_norm;
   AttentionWeights attention;
-  NormWeights post_attention_norm;
+  NormWeights attention_output_norm;  ///< of what attention adds; may be empty
+  NormWeights post_attention_norm;    ///< of the MLP's input; empty: the MLP reads input_norm's
   MlpWeights mlp;
+  NormWeights mlp_output_norm;  ///< of what the MLP adds; may be empty
 };
 
 /// What Bind does with matrices that are stored [in, out] (architectures with conv1d).
@@ -101,11 +110,13 @@ class Model {
   const std::vector<LayerWeights>& layers() const { return layers_; }
   const NormWeights& final_norm() const { return final_norm_; }
   const MatrixView& lm_head() const { return lm_head_; }  ///< [vocab, hidden]; may be embed_tokens
+  const std::vector<float>& lm_head_bias() const { return lm_head_bias_; }  ///< [vocab], or empty
 
   bool is_release() const { return num_protected_layers_ > 0; }
   /// Stored values of all tensors (a tied head counts once).
   int64_t num_parameters() const;
   /// Bytes of weights that decoding one token reads: every matrix once, of the embedding one row.
+  /// Tensors that nothing names (masks that old checkpoints carry) do not count.
   int64_t weight_bytes_per_token() const;
 
  private:
@@ -117,7 +128,9 @@ class Model {
   MatrixView embed_tokens_, embed_positions_, lm_head_;
   std::vector<LayerWeights> layers_;
   NormWeights final_norm_;
+  std::vector<float> lm_head_bias_;
   int64_t num_protected_layers_ = 0;
+  int64_t bound_bytes_ = 0;  // of the tensors that the architecture names
 };
 
 /// "model.layers.3." for layer 3 of Llama.

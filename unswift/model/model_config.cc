@@ -1,5 +1,9 @@
 #include "unswift/model/model_config.h"
 
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+
 #include "unswift/base/registry.h"
 
 namespace unswift {
@@ -7,6 +11,13 @@ namespace {
 
 // A size beyond this is a broken file, and products of three of them would still fit in 128 bits.
 constexpr int64_t kMaxSize = int64_t{1} << 31;
+
+// A table of layers is made before any tensor is seen.
+constexpr int64_t kMaxLayers = 1 << 16;
+
+constexpr char kFullAttention[] = "full_attention";
+constexpr char kSlidingAttention[] = "sliding_attention";
+constexpr double kLocalRopeTheta = 10000.0;  // of Gemma 3's windowed layers, where a file is silent
 
 Result<int64_t> GetSize(const Json& json, std::string_view key, const std::string& what) {
   UNSWIFT_ASSIGN_OR_RETURN(const int64_t value, GetField<int64_t>(json, key, what));
@@ -54,10 +65,6 @@ Result<> CheckShape(const ModelConfig& config, const std::string& what) {
                      "num_key_value_heads ({})",
                      what, config.num_attention_heads, config.num_key_value_heads);
   }
-  if (config.architecture->position == PositionKind::kRope && config.head_dim % 2 != 0) {
-    return MakeError(ErrorCode::kInvalidData, "[read_config] {}: expected an even head_dim, got {}",
-                     what, config.head_dim);
-  }
   if (!(config.norm_eps > 0.0 && config.norm_eps < 1.0)) {
     return MakeError(ErrorCode::kInvalidData,
                      "[read_config] {}: '{}': expected 0 < eps < 1, got {}", what,
@@ -87,41 +94,271 @@ Result<> ReadHeads(const Json& json, const std::string& what, ModelConfig& confi
   return {};
 }
 
+/// The first of `keys` that the config has; empty when it has none of them.
+std::string_view FirstPresent(const Json& json, std::initializer_list<std::string_view> keys) {
+  for (std::string_view key : keys) {
+    if (!key.empty() && json.contains(key) && !json.at(std::string(key)).is_null()) return key;
+  }
+  return "";
+}
+
+Result<double> GetFirstOr(const Json& json, std::initializer_list<std::string_view> keys,
+                          double fallback, const std::string& what) {
+  const std::string_view key = FirstPresent(json, keys);
+  return key.empty() ? Result<double>(fallback) : GetField<double>(json, key, what);
+}
+
+/// One rope section. transformers 5 writes rope_parameters (per layer type where these differ),
+/// earlier versions rope_theta and rope_scaling beside it.
+Json RopeSection(const Json& json, const char* layer_type) {
+  Json section = Json::object();
+  const auto update = [&](const char* key) {
+    if (!json.contains(key) || !json.at(key).is_object()) return;
+    const Json& found = json.at(key);
+    const bool nested = found.contains(layer_type) && found.at(layer_type).is_object();
+    section.update(nested ? found.at(layer_type) : found);
+  };
+  update("rope_parameters");
+  update("rope_scaling");
+  return section;
+}
+
+/// Interpolated positions reach as far as the factor says, where the file keeps the original size.
+int64_t ContextLength(const ModelConfig& config) {
+  if (config.ropes.size() != 1) return config.max_position_embeddings;
+  const RopeConfig& rope = config.ropes.front();
+  const bool stretched = rope.scaling == RopeScaling::kLinear ||
+                         rope.scaling == RopeScaling::kDynamic ||
+                         rope.scaling == RopeScaling::kYarn;
+  if (!stretched) return config.max_position_embeddings;
+  const double reach = rope.factor * static_cast<double>(rope.original_context);
+  return std::max(config.max_position_embeddings,
+                  static_cast<int64_t>(std::min(reach, static_cast<double>(kMaxSize))));
+}
+
 Result<> ReadRope(const Json& json, const std::string& what, ModelConfig& config) {
+  config.context_length = config.max_position_embeddings;
   if (config.architecture->position != PositionKind::kRope) return {};
-  // transformers 5 writes rope_parameters, earlier versions rope_theta and rope_scaling.
-  Json rope = json;
-  if (json.contains("rope_parameters") && json.at("rope_parameters").is_object()) {
-    rope = json.at("rope_parameters");
+  const ConfigKeys& keys = config.architecture->keys;
+  RopeDefaults defaults;
+  defaults.head_dim = config.head_dim;
+  defaults.max_position_embeddings = config.max_position_embeddings;
+  UNSWIFT_ASSIGN_OR_RETURN(defaults.original_context,
+                           GetSizeOr(json, "original_max_position_embeddings", 0, what));
+  UNSWIFT_ASSIGN_OR_RETURN(defaults.partial_rotary_factor,
+                           GetFirstOr(json, {"partial_rotary_factor", keys.partial_rotary_factor},
+                                      keys.partial_rotary_default, what));
+  UNSWIFT_ASSIGN_OR_RETURN(defaults.theta,
+                           GetFirstOr(json, {"rope_theta", keys.rope_theta}, defaults.theta, what));
+  UNSWIFT_ASSIGN_OR_RETURN(RopeConfig rope,
+                           ParseRope(RopeSection(json, kFullAttention), defaults, what));
+  config.ropes.push_back(std::move(rope));
+  if (!keys.local_rope_theta.empty()) {
+    // The layers with a window have a base of their own and no scaling.
+    UNSWIFT_ASSIGN_OR_RETURN(defaults.theta,
+                             GetFirstOr(json, {keys.local_rope_theta}, kLocalRopeTheta, what));
+    const Json section = json.value("rope_parameters", Json::object());
+    UNSWIFT_ASSIGN_OR_RETURN(
+        RopeConfig local,
+        ParseRope(
+            section.is_object() ? section.value(kSlidingAttention, Json::object()) : Json::object(),
+            defaults, what));
+    config.ropes.push_back(std::move(local));
   }
-  if (json.contains("rope_scaling") && json.at("rope_scaling").is_object()) {
-    rope.update(json.at("rope_scaling"));
+  config.context_length = ContextLength(config);
+  return {};
+}
+
+/// `layer_types`: true where a layer sees a window only.
+Result<std::vector<bool>> ListedWindows(const Json& json, const std::string& what,
+                                        int64_t num_layers) {
+  const Json& list = json.at("layer_types");
+  std::vector<bool> windowed;
+  for (const Json& type : list) {
+    if (type != kFullAttention && type != kSlidingAttention) {
+      return MakeError(ErrorCode::kUnsupported,
+                       "[read_config] {}: layer type {} is not supported; known: {}, {}", what,
+                       type.dump(), kFullAttention, kSlidingAttention);
+    }
+    windowed.push_back(type == kSlidingAttention);
   }
-  const std::string type_key = rope.contains("rope_type") ? "rope_type" : "type";
-  UNSWIFT_ASSIGN_OR_RETURN(const std::string type,
-                           GetFieldOr<std::string>(rope, type_key, "default", what));
-  if (type != "default") {
-    return MakeError(ErrorCode::kUnsupported,
-                     "[read_config] {}: rope scaling '{}' is not supported; known: default", what,
-                     type);
+  if (!list.is_array() || static_cast<int64_t>(windowed.size()) != num_layers) {
+    return MakeError(ErrorCode::kInvalidData,
+                     "[read_config] {}: 'layer_types': expected {} entries, got {}", what,
+                     num_layers, list.size());
   }
-  UNSWIFT_ASSIGN_OR_RETURN(config.rope_theta,
-                           GetFieldOr<double>(rope, "rope_theta", 10000.0, what));
-  if (!(config.rope_theta > 0.0)) {
-    return MakeError(ErrorCode::kInvalidData, "[read_config] {}: expected rope_theta > 0, got {}",
-                     what, config.rope_theta);
+  return windowed;
+}
+
+/// True where a layer sees a window only, by the rule of the architecture.
+Result<std::vector<bool>> WindowedLayers(const Json& json, const std::string& what,
+                                         const ModelConfig& config) {
+  std::vector<bool> windowed(config.num_hidden_layers, false);
+  const ConfigKeys& keys = config.architecture->keys;
+  switch (config.architecture->window) {
+    case WindowLayers::kNone:
+      return windowed;
+    case WindowLayers::kAll:
+      windowed.assign(windowed.size(), true);
+      return windowed;
+    case WindowLayers::kFromMaxWindow: {
+      UNSWIFT_ASSIGN_OR_RETURN(const bool use,
+                               GetFieldOr<bool>(json, "use_sliding_window", false, what));
+      if (!use) return windowed;
+      if (json.contains("layer_types") && !json.at("layer_types").is_null()) break;
+      UNSWIFT_ASSIGN_OR_RETURN(const int64_t first,
+                               GetField<int64_t>(json, "max_window_layers", what));
+      for (int64_t i = std::max<int64_t>(first, 0); i < config.num_hidden_layers; ++i) {
+        windowed[i] = true;
+      }
+      return windowed;
+    }
+    case WindowLayers::kAllButEveryNth: {
+      if (json.contains("layer_types") && !json.at("layer_types").is_null()) break;
+      UNSWIFT_ASSIGN_OR_RETURN(const int64_t pattern, GetSizeOr(json, "sliding_window_pattern",
+                                                                keys.window_pattern, what));
+      for (size_t i = 0; i < windowed.size(); ++i) windowed[i] = (i + 1) % pattern != 0;
+      return windowed;
+    }
+  }
+  return ListedWindows(json, what, config.num_hidden_layers);
+}
+
+Result<> ReadLayers(const Json& json, const std::string& what, ModelConfig& config) {
+  UNSWIFT_ASSIGN_OR_RETURN(const std::vector<bool> windowed, WindowedLayers(json, what, config));
+  int64_t window = 0;
+  if (std::find(windowed.begin(), windowed.end(), true) != windowed.end()) {
+    // null: no window after all
+    UNSWIFT_ASSIGN_OR_RETURN(window, GetSizeOr(json, "sliding_window", 0, what));
+  }
+  for (const bool is_windowed : windowed) {
+    LayerConfig layer;
+    layer.window = is_windowed ? window : 0;
+    layer.rope = is_windowed && config.ropes.size() > 1 ? 1 : 0;
+    config.layers.push_back(layer);
   }
   return {};
 }
 
-Result<std::string> ModelTypeOf(const Json& json, const std::string& what) {
-  UNSWIFT_ASSIGN_OR_RETURN(std::string type, GetField<std::string>(json, "model_type", what));
-  if (type != kReleaseModelType) return type;
+/// A soft cap: null means none, a missing key the architecture's own.
+Result<double> ReadSoftcap(const Json& json, const char* key, double fallback,
+                           const std::string& what) {
+  if (json.contains(key) && json.at(key).is_null()) return 0.0;
+  UNSWIFT_ASSIGN_OR_RETURN(const double cap, GetFieldOr<double>(json, key, fallback, what));
+  if (!(cap >= 0.0 && std::isfinite(cap))) {
+    return MakeError(ErrorCode::kInvalidData, "[read_config] {}: '{}': expected at least 0, got {}",
+                     what, key, cap);
+  }
+  return cap;
+}
+
+Result<> ReadScores(const Json& json, const std::string& what, ModelConfig& config) {
+  const ConfigKeys& keys = config.architecture->keys;
+  double scalar = static_cast<double>(config.head_dim);
+  if (!keys.query_scalar.empty()) {
+    UNSWIFT_ASSIGN_OR_RETURN(
+        scalar, GetFieldOr<double>(json, keys.query_scalar, keys.query_scalar_default, what));
+    if (!(scalar > 0.0)) {
+      return MakeError(ErrorCode::kInvalidData,
+                       "[read_config] {}: '{}': expected more than 0, got {}", what,
+                       keys.query_scalar, scalar);
+    }
+  }
+  config.attention_scale = 1.0 / std::sqrt(scalar);
+  if (config.architecture->norm_one_plus) {  // the Gemma family
+    UNSWIFT_ASSIGN_OR_RETURN(
+        config.attention_softcap,
+        ReadSoftcap(json, "attn_logit_softcapping", keys.attention_softcap_default, what));
+    UNSWIFT_ASSIGN_OR_RETURN(config.final_softcap, ReadSoftcap(json, "final_logit_softcapping",
+                                                               keys.final_softcap_default, what));
+  }
+  return {};
+}
+
+/// Biases, norms of heads, and the form of the block.
+Result<> ReadFlags(const Json& json, const std::string& what, ModelConfig& config) {
+  const Architecture& architecture = *config.architecture;
+  const ConfigKeys& keys = architecture.keys;
+  for (const FixedFlag& flag : architecture.fixed_flags) {
+    UNSWIFT_ASSIGN_OR_RETURN(const bool value, GetFieldOr<bool>(json, flag.key, flag.value, what));
+    if (value != flag.value) {
+      return MakeError(ErrorCode::kUnsupported,
+                       "[read_config] {}: '{}' = {} is not supported for {}; known: {}", what,
+                       flag.key, value, architecture.model_type, flag.value);
+    }
+  }
+  UNSWIFT_ASSIGN_OR_RETURN(config.qkv_bias,
+                           GetFlag(json, keys.attention_bias, architecture.qkv_bias, what));
+  UNSWIFT_ASSIGN_OR_RETURN(config.o_bias,
+                           GetFlag(json, keys.attention_bias, architecture.o_bias, what));
+  UNSWIFT_ASSIGN_OR_RETURN(config.mlp_bias,
+                           GetFlag(json, keys.mlp_bias, architecture.mlp_bias, what));
+  // Without a flag, named weights are there.
+  const bool has_head_norms = !architecture.names.q_norm.empty() && keys.qk_norm.empty();
+  UNSWIFT_ASSIGN_OR_RETURN(config.qk_norm, GetFlag(json, keys.qk_norm, has_head_norms, what));
+  UNSWIFT_ASSIGN_OR_RETURN(
+      const bool parallel,
+      GetFlag(json, keys.parallel_residual, architecture.block == BlockKind::kParallel, what));
+  config.block = parallel ? BlockKind::kParallel : BlockKind::kSequential;
+  return {};
+}
+
+bool EqualIgnoringCase(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
+    return std::tolower(x) == std::tolower(y);
+  });
+}
+
+Result<> ReadActivation(const Json& json, const std::string& what, ModelConfig& config) {
+  const ConfigKeys& keys = config.architecture->keys;
+  std::string_view key = FirstPresent(json, {keys.hidden_act_first, keys.hidden_act});
+  if (key.empty()) key = keys.hidden_act;
+  UNSWIFT_ASSIGN_OR_RETURN(const std::string name, GetField<std::string>(json, key, what));
+  auto activation = ParseActivation(name);
+  if (!activation) {
+    return MakeError(activation.error().code, "[read_config] {}: '{}': {}", what, key,
+                     activation.error().message);
+  }
+  config.hidden_act = *activation;
+  return {};
+}
+
+/// A classifier or an embedding model shares its type with the language model, not its head.
+Result<> CheckClass(const Json& json, const std::string& what, const Architecture& architecture) {
+  const auto found = json.find("architectures");
+  if (found == json.end() || !found->is_array() || found->empty()) return {};
+  for (const Json& name : *found) {
+    if (name.is_string() && EqualIgnoringCase(name.get<std::string>(), architecture.name))
+      return {};
+  }
+  return MakeError(ErrorCode::kUnsupported,
+                   "[read_config] {}: 'architectures': a {} model of class {} is not supported; "
+                   "known: {}",
+                   what, architecture.model_type, found->dump(), architecture.name);
+}
+
+/// The part of config.json that names the model's own type: a release keeps it in a section.
+Result<const Json*> TypeSection(const Json& json, const std::string& what) {
+  UNSWIFT_ASSIGN_OR_RETURN(const std::string type, GetField<std::string>(json, "model_type", what));
+  if (type != kReleaseModelType) return &json;
   if (!json.contains("unswift") || !json.at("unswift").is_object()) {
     return MakeError(ErrorCode::kInvalidData, "[read_config] {}: expected an 'unswift' section",
                      what);
   }
-  return GetField<std::string>(json.at("unswift"), "model_type", what + ": unswift");
+  return &json.at("unswift");
+}
+
+Result<const Architecture*> ReadArchitecture(const Json& json, const std::string& what) {
+  UNSWIFT_ASSIGN_OR_RETURN(const Json* section, TypeSection(json, what));
+  UNSWIFT_ASSIGN_OR_RETURN(const std::string model_type,
+                           GetField<std::string>(*section, "model_type", what));
+  auto architecture = FindArchitecture(model_type);
+  if (!architecture) {
+    architecture.error().message = "[read_config] " + what + ": " + architecture.error().message;
+    return architecture;
+  }
+  UNSWIFT_RETURN_IF_ERROR(CheckClass(*section, what, **architecture));
+  return architecture;
 }
 
 }  // namespace
@@ -142,13 +379,7 @@ Result<ModelConfig> ParseModelConfig(const Json& json, const std::string& what) 
   }
   ModelConfig config;
   config.json = json;
-  UNSWIFT_ASSIGN_OR_RETURN(const std::string model_type, ModelTypeOf(json, what));
-  auto architecture = FindArchitecture(model_type);
-  if (!architecture) {
-    architecture.error().message = "[read_config] " + what + ": " + architecture.error().message;
-    return tl::unexpected<Error>(architecture.error());
-  }
-  config.architecture = *architecture;
+  UNSWIFT_ASSIGN_OR_RETURN(config.architecture, ReadArchitecture(json, what));
   const ConfigKeys& keys = config.architecture->keys;
   UNSWIFT_ASSIGN_OR_RETURN(config.vocab_size, GetSize(json, "vocab_size", what));
   UNSWIFT_ASSIGN_OR_RETURN(config.hidden_size, GetSize(json, keys.hidden_size, what));
@@ -159,18 +390,19 @@ Result<ModelConfig> ParseModelConfig(const Json& json, const std::string& what) 
                                ? GetSizeOr(json, keys.intermediate_size, default_inner, what)
                                : GetSize(json, keys.intermediate_size, what));
   UNSWIFT_ASSIGN_OR_RETURN(config.num_hidden_layers, GetSize(json, keys.num_hidden_layers, what));
+  if (config.num_hidden_layers > kMaxLayers) {
+    return MakeError(ErrorCode::kInvalidData, "[read_config] {}: '{}': expected 1..{}, got {}",
+                     what, keys.num_hidden_layers, kMaxLayers, config.num_hidden_layers);
+  }
   UNSWIFT_RETURN_IF_ERROR(ReadHeads(json, what, config));
   UNSWIFT_ASSIGN_OR_RETURN(config.max_position_embeddings,
                            GetSize(json, keys.max_position_embeddings, what));
   UNSWIFT_ASSIGN_OR_RETURN(config.norm_eps, GetField<double>(json, keys.norm_eps, what));
   UNSWIFT_RETURN_IF_ERROR(ReadRope(json, what, config));
-  UNSWIFT_ASSIGN_OR_RETURN(const std::string act,
-                           GetField<std::string>(json, keys.hidden_act, what));
-  UNSWIFT_ASSIGN_OR_RETURN(config.hidden_act, ParseActivation(act));
-  const bool linear_bias = config.architecture->linear_bias;
-  UNSWIFT_ASSIGN_OR_RETURN(config.attention_bias,
-                           GetFlag(json, keys.attention_bias, linear_bias, what));
-  UNSWIFT_ASSIGN_OR_RETURN(config.mlp_bias, GetFlag(json, keys.mlp_bias, linear_bias, what));
+  UNSWIFT_RETURN_IF_ERROR(ReadLayers(json, what, config));
+  UNSWIFT_RETURN_IF_ERROR(ReadScores(json, what, config));
+  UNSWIFT_RETURN_IF_ERROR(ReadActivation(json, what, config));
+  UNSWIFT_RETURN_IF_ERROR(ReadFlags(json, what, config));
   UNSWIFT_ASSIGN_OR_RETURN(
       config.tie_word_embeddings,
       GetFieldOr<bool>(json, "tie_word_embeddings", keys.tie_word_embeddings_default, what));

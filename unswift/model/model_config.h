@@ -8,9 +8,16 @@
 #include "unswift/base/result.h"
 #include "unswift/io/json.h"
 #include "unswift/model/architecture.h"
+#include "unswift/model/rope_config.h"
 #include "unswift/ops/activation.h"
 
 namespace unswift {
+
+/// What the layers of one model may differ in.
+struct LayerConfig {
+  int64_t window = 0;  ///< newest positions that a token sees, itself included; 0: all
+  int32_t rope = 0;    ///< index into ModelConfig::ropes
+};
 
 struct ModelConfig {
   const Architecture* architecture = nullptr;
@@ -22,11 +29,20 @@ struct ModelConfig {
   int64_t num_key_value_heads = 0;
   int64_t head_dim = 0;
   int64_t max_position_embeddings = 0;
+  int64_t context_length =
+      0;  ///< tokens a sequence may have: more, where rope scaling stretches it
   double norm_eps = 0.0;
-  double rope_theta = 0.0;  ///< PositionKind::kRope only
+  std::vector<RopeConfig> ropes;    ///< PositionKind::kRope: one, or full and windowed layers' own
+  std::vector<LayerConfig> layers;  ///< [num_hidden_layers]
+  double attention_scale = 0.0;     ///< of q k^T
+  double attention_softcap = 0.0;   ///< c tanh(x / c) of the scaled scores; 0: none
+  double final_softcap = 0.0;       ///< ... of the logits
   Activation hidden_act = Activation::kSilu;
-  bool attention_bias = false;
+  BlockKind block = BlockKind::kSequential;
+  bool qkv_bias = false;
+  bool o_bias = false;
   bool mlp_bias = false;
+  bool qk_norm = false;
   bool tie_word_embeddings = false;
   std::vector<int32_t> bos_token_ids;  ///< empty when the model has none
   std::vector<int32_t> eos_token_ids;  ///< generation_config.json wins over config.json
@@ -38,7 +54,7 @@ struct ModelConfig {
 
 /// Reads DIRECTORY/config.json (and generation_config.json when present).
 /// Errors: kNotFound, kInvalidData (a missing key, a size that cannot be), kUnsupported
-/// (architecture, activation, rope scaling) naming what is supported.
+/// (architecture, activation, rope scaling, a switch or layer type) naming what is supported.
 Result<ModelConfig> ReadModelConfig(const std::filesystem::path& directory);
 
 /// Parses a config.json value; `what` opens the messages.

@@ -17,12 +17,21 @@ struct KvView {
   int64_t head_dim = 0;
 };
 
-/// out = softmax(scale * q k^T, causal) v per head; query head h reads key/value head
+struct AttentionOptions {
+  float scale = 1.0f;    ///< of q k^T
+  int64_t window = 0;    ///< newest positions that a row sees, itself included; 0: all
+  float softcap = 0.0f;  ///< scaled scores s become softcap * tanh(s / softcap); 0: as they are
+};
+
+/// out = softmax(scores, causal) v per head; query head h reads key/value head
 /// h / (num_heads / num_key_value_heads). The last query row sees all kv_len positions, the row
-/// before it one less, and so on (the rows are the newest positions, already in the cache).
+/// before it one less, and so on (the rows are the newest positions, already in the cache), each
+/// no more than the window.
 /// Shapes: q, out [q_len, num_heads * head_dim]; not overlapping.
 /// Accumulates in: float32 with the running maximum subtracted (online softmax, arXiv 2205.14135);
 ///   memory linear in kv_len.
-void Attention(ConstRows q, const KvView& kv, float scale, Rows out, ThreadPool& pool);
+/// Cost: positions outside of every row's window are not read.
+void Attention(ConstRows q, const KvView& kv, const AttentionOptions& options, Rows out,
+               ThreadPool& pool);
 
 }  // namespace unswift

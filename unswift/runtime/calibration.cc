@@ -38,7 +38,7 @@ std::vector<int32_t> StartTokens(const ModelConfig& config, const Tokenizer& tok
 }
 
 int64_t WindowOf(const ModelConfig& config, const CalibrationOptions& options) {
-  return std::clamp<int64_t>(options.window, 1, config.max_position_embeddings);
+  return std::clamp<int64_t>(options.window, 1, config.context_length);
 }
 
 /// One pass over the windows: forwards them in batches and hands every layer's rows to `visit`.

@@ -64,16 +64,17 @@ bool Contains(const std::vector<int32_t>& ids, int32_t id) {
 
 Result<ConstRows> Prefill(Decoder& decoder, KvCache& cache, std::span<const int32_t> ids) {
   if (ids.empty()) return MakeError(ErrorCode::kInvalidArgument, "[generate] empty prompt");
-  const int64_t limit = decoder.model().config().max_position_embeddings;
+  const int64_t limit = decoder.model().config().context_length;
   if (cache.length() + static_cast<int64_t>(ids.size()) > limit) {
     return MakeError(ErrorCode::kInvalidArgument,
                      "[generate] prompt: expected at most {} tokens of context, got {}", limit,
                      cache.length() + ids.size());
   }
+  const int64_t planned_length = cache.length() + static_cast<int64_t>(ids.size());
   ConstRows hidden;
   for (size_t begin = 0; begin < ids.size(); begin += kPrefillChunk) {
     const size_t count = std::min<size_t>(kPrefillChunk, ids.size() - begin);
-    const SequenceInput input{&cache, ids.subspan(begin, count)};
+    const SequenceInput input{&cache, ids.subspan(begin, count), planned_length};
     UNSWIFT_ASSIGN_OR_RETURN(hidden, decoder.Forward({&input, 1}));
   }
   return hidden.Slice(hidden.rows - 1, 1);
@@ -84,7 +85,7 @@ Result<Generated> Generate(Decoder& decoder, const Tokenizer& tokenizer, KvCache
                            const TextFn& on_text) {
   Generated result;
   result.finish_reason = "length";
-  const int64_t context = decoder.model().config().max_position_embeddings;
+  const int64_t context = decoder.model().config().context_length;
   const Clock::time_point prefill_start = Clock::now();
   UNSWIFT_ASSIGN_OR_RETURN(ConstRows hidden, Prefill(decoder, cache, prompt_ids));
   result.prefill = {static_cast<int64_t>(prompt_ids.size()), SecondsSince(prefill_start)};

@@ -4,6 +4,7 @@
 // |err| <= 6 u |x|, u = 2^-24 (derived in activation_test.cc).
 #include "hwy/contrib/math/math-inl.h"
 #include "unswift/ops/cpu/simd-inl.h"
+#include "unswift/ops/cpu/softcap-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace unswift {

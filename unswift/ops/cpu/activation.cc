@@ -13,6 +13,7 @@
 namespace unswift {
 
 HWY_EXPORT(ActivationRow);
+HWY_EXPORT(SoftCapRow);
 
 void GatedActivation(Activation activation, ConstRows gate, ConstRows up, Rows y,
                      ThreadPool& pool) {
@@ -30,6 +31,13 @@ void PlainActivation(Activation activation, ConstRows x, Rows y, ThreadPool& poo
   ForEachRowPiece(y.rows, y.cols, pool, [&](int64_t r, int64_t begin, int64_t count) {
     HWY_DYNAMIC_DISPATCH(ActivationRow)
     (activation, x.row(r).data() + begin, nullptr, y.row(r).data() + begin, count);
+  });
+}
+
+void SoftCap(Rows x, float cap, ThreadPool& pool) {
+  UNSWIFT_CHECK(cap > 0.0f);
+  ForEachRowPiece(x.rows, x.cols, pool, [&](int64_t r, int64_t begin, int64_t count) {
+    HWY_DYNAMIC_DISPATCH(SoftCapRow)(x.row(r).data() + begin, count, cap);
   });
 }
 

@@ -29,7 +29,7 @@ int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 template <typename Fn>
 void ForEachItem(const AttentionCall& call, int64_t count, ThreadPool& pool, const Fn& fn) {
-  const int64_t work = call.q.rows * call.q.cols * call.kv.kv_len;
+  const int64_t work = call.q.rows * call.q.cols * (call.kv.kv_len - call.FirstVisible(0));
   if (work < kMinParallelWork) {
     for (int64_t item = 0; item < count; ++item) fn(item);
   } else {
@@ -58,14 +58,16 @@ void MergeSplits(const float* partial, int64_t num_splits, int64_t split_stride,
 }
 
 void Decode(const AttentionCall& call, ThreadPool& pool) {
-  const int64_t num_splits = CeilDiv(call.kv.kv_len, kDecodeSplit);
+  // Splits lie at fixed positions; a window skips those before its first row's.
+  const int64_t first_split = call.FirstVisible(0) / kDecodeSplit;
+  const int64_t num_splits = CeilDiv(call.kv.kv_len, kDecodeSplit) - first_split;
   const int64_t num_rows = call.q.rows * call.group;  // per key/value head
   const int64_t row_size = PartialSize(call.kv.head_dim);
   const int64_t item_size = num_rows * row_size;
   float* partials = ThreadScratch(ScratchSlot::kAttentionPartials,
                                   call.kv.num_key_value_heads * num_splits * item_size);
   ForEachItem(call, call.kv.num_key_value_heads * num_splits, pool, [&](int64_t item) {
-    const int64_t begin = item % num_splits * kDecodeSplit;
+    const int64_t begin = (first_split + item % num_splits) * kDecodeSplit;
     const int64_t end = std::min(begin + kDecodeSplit, call.kv.kv_len);
     float* scores = ThreadScratch(ScratchSlot::kAttentionWork, kDecodeScratch);
     HWY_DYNAMIC_DISPATCH(DecodeSplitKernel)
@@ -107,13 +109,15 @@ void Prefill(const AttentionCall& call, ThreadPool& pool) {
 
 }  // namespace
 
-void Attention(ConstRows q, const KvView& kv, float scale, Rows out, ThreadPool& pool) {
+void Attention(ConstRows q, const KvView& kv, const AttentionOptions& options, Rows out,
+               ThreadPool& pool) {
   UNSWIFT_CHECK(kv.head_dim > 0 && kv.num_key_value_heads > 0);
   const int64_t num_heads = q.cols / kv.head_dim;
   UNSWIFT_CHECK(q.cols == num_heads * kv.head_dim && num_heads % kv.num_key_value_heads == 0);
   UNSWIFT_CHECK(out.rows == q.rows && out.cols == q.cols && kv.kv_len >= q.rows);
+  UNSWIFT_CHECK(options.window >= 0 && options.softcap >= 0.0f);
   if (q.rows == 0) return;
-  const AttentionCall call{q, kv, scale, out, num_heads / kv.num_key_value_heads};
+  const AttentionCall call{q, kv, options, out, num_heads / kv.num_key_value_heads};
   if (q.rows <= kMaxDecodeRows) {
     Decode(call, pool);
   } else {

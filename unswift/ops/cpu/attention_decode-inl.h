@@ -80,7 +80,7 @@ void ScoreRows(const AttentionCall& call, const float* const* queries, const flo
       float sums[kStreams];
       SumFour(acc[r], sums);
       for (int s = 0; s < kStreams && streams.Key(pass, s) < count; ++s) {
-        scores[r * kDecodeSplit + streams.Key(pass, s)] = call.scale * sums[s];
+        scores[r * kDecodeSplit + streams.Key(pass, s)] = call.options.scale * sums[s];
       }
     }
   }
@@ -163,6 +163,9 @@ void DecodeRows(const AttentionCall& call, const float* const* queries, const fl
   const int64_t size = PartialSize(call.kv.head_dim);
   ScoreRows<kRows>(call, queries, keys, count, scores);
   for (int r = 0; r < kRows; ++r) {
+    if (call.options.softcap > 0.0f) {
+      SoftCapRow(scores + r * kDecodeSplit, count, call.options.softcap);
+    }
     partial[r * size + 1] = ExpScores(scores + r * kDecodeSplit, count, partial[r * size]);
   }
   WeightValueRows<kRows>(scores, count, values, call.kv.head_dim, partial + 2, size);
@@ -190,11 +193,12 @@ void DecodeRowsOf(int64_t rows, const AttentionCall& call, const float* const* q
 void DecodeSplitKernel(const AttentionCall& call, int64_t kv_head, int64_t begin, int64_t end,
                        float* scores, float* partial) {
   const int64_t head_dim = call.kv.head_dim;
-  const int64_t offset = kv_head * call.kv.head_stride + begin * head_dim;
-  const float* keys = call.kv.keys + offset;
-  const float* values = call.kv.values + offset;
   for (int64_t i = 0; i < call.q.rows; ++i) {
-    const int64_t count = HWY_MIN(end, call.Visible(i)) - begin;
+    const int64_t first = HWY_MAX(begin, call.FirstVisible(i));
+    const int64_t count = HWY_MIN(end, call.EndVisible(i)) - first;
+    const int64_t offset = kv_head * call.kv.head_stride + first * head_dim;
+    const float* keys = call.kv.keys + offset;
+    const float* values = call.kv.values + offset;
     for (int64_t g = 0; g < call.group; g += kMaxSharedRows) {
       const int64_t rows = HWY_MIN(call.group - g, int64_t{kMaxSharedRows});
       const float* queries[kMaxSharedRows] = {};

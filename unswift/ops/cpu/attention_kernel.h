@@ -21,12 +21,16 @@ inline constexpr int64_t kKeyTile = 64;
 struct AttentionCall {
   ConstRows q;
   KvView kv;
-  float scale = 1.0f;
+  AttentionOptions options;
   Rows out;
   int64_t group = 1;  ///< query heads per key/value head
 
-  /// Number of positions that query row `i` sees.
-  int64_t Visible(int64_t i) const { return kv.kv_len - (q.rows - 1 - i); }
+  /// Query row `i` sees positions [FirstVisible, EndVisible).
+  int64_t EndVisible(int64_t i) const { return kv.kv_len - (q.rows - 1 - i); }
+  int64_t FirstVisible(int64_t i) const {
+    const int64_t first = EndVisible(i) - options.window;
+    return options.window > 0 && first > 0 ? first : 0;
+  }
   const float* Query(int64_t i, int64_t head) const {
     return q.data + i * q.stride + head * kv.head_dim;
   }

@@ -84,7 +84,8 @@ struct QueryBlock {
   float* queries;  // [head_dim], scaled
   float* output;   // [head_dim]
   float* scores;   // [kKeyTile]
-  float* visible;  // positions each row sees
+  float* begin;    // first position each row sees
+  float* end;      // ... and the one after its last
   float* largest;  // running maximum
   float* total;    // running sum of exponentials
   int64_t num_vecs;
@@ -94,29 +95,34 @@ struct QueryBlock {
       : queries(scratch),
         output(queries + head_dim * kQueryBlock),
         scores(output + head_dim * kQueryBlock),
-        visible(scores + kKeyTile * kQueryBlock),
-        largest(visible + kQueryBlock),
+        begin(scores + kKeyTile * kQueryBlock),
+        end(begin + kQueryBlock),
+        largest(end + kQueryBlock),
         total(largest + kQueryBlock),
         num_vecs(0),
         head_dim(head_dim) {}
 };
 
-int64_t PrefillScratch(int64_t head_dim) { return (2 * head_dim + kKeyTile + 3) * kQueryBlock; }
+int64_t PrefillScratch(int64_t head_dim) { return (2 * head_dim + kKeyTile + 4) * kQueryBlock; }
 
-/// One tile's scores become exp(score - running maximum); earlier sums are rescaled to it.
+/// One tile's scores become exp(score - running maximum); earlier sums are rescaled to it. A row
+/// whose window starts in a later tile gathers weights of 1 until then: its first score that
+/// counts rescales them to 0.
 void SoftmaxTile(const QueryBlock& block, int64_t first_key, int64_t num_keys, bool all_visible) {
   const F32Tag d;
   for (int64_t v = 0; v < block.num_vecs; ++v) {
     float* column = block.scores + v * kLanes;
     const auto old = hn::Load(d, block.largest + v * kLanes);
     // Positions within the tile are small numbers, exact in float32.
-    const auto visible =
-        hn::Sub(hn::Load(d, block.visible + v * kLanes), hn::Set(d, static_cast<float>(first_key)));
+    const auto tile = hn::Set(d, static_cast<float>(first_key));
+    const auto begin = hn::Sub(hn::Load(d, block.begin + v * kLanes), tile);
+    const auto end = hn::Sub(hn::Load(d, block.end + v * kLanes), tile);
     auto top = old;
     for (int64_t key = 0; key < num_keys; ++key) {
       auto score = hn::Load(d, column + key * kQueryBlock);
       if (!all_visible) {
-        const auto seen = hn::Gt(visible, hn::Set(d, static_cast<float>(key)));
+        const auto position = hn::Set(d, static_cast<float>(key));
+        const auto seen = hn::And(hn::Gt(end, position), hn::Le(begin, position));
         score = hn::IfThenElse(seen, score, hn::Set(d, kNoScore));
         hn::Store(score, d, column + key * kQueryBlock);
       }
@@ -152,21 +158,28 @@ void PrefillBlockKernel(const AttentionCall& call, const PrefillBlock& item, flo
     const int64_t row = HWY_MIN(r, num_rows - 1);  // unused lanes repeat the last row
     const int64_t position = item.first_position + row / item.num_heads;
     const float* q = call.Query(position, item.first_head + row % item.num_heads);
-    for (int64_t i = 0; i < head_dim; ++i) block.queries[i * kQueryBlock + r] = call.scale * q[i];
-    block.visible[r] = static_cast<float>(call.Visible(position));
+    for (int64_t i = 0; i < head_dim; ++i)
+      block.queries[i * kQueryBlock + r] = call.options.scale * q[i];
+    block.begin[r] = static_cast<float>(call.FirstVisible(position));
+    block.end[r] = static_cast<float>(call.EndVisible(position));
     block.largest[r] = kNoScore;
   }
 
   const int64_t offset = item.kv_head * call.kv.head_stride;
-  const int64_t min_visible = call.Visible(item.first_position);
-  const int64_t max_visible = min_visible + item.num_positions - 1;
-  for (int64_t key = 0; key < max_visible; key += kKeyTile) {
-    const int64_t count = HWY_MIN(kKeyTile, max_visible - key);
+  // Positions that some row of the block sees, and those that all of them see.
+  const int64_t last = item.first_position + item.num_positions - 1;
+  const int64_t any_begin = call.FirstVisible(item.first_position), any_end = call.EndVisible(last);
+  const int64_t all_begin = call.FirstVisible(last), all_end = call.EndVisible(item.first_position);
+  for (int64_t key = any_begin / kKeyTile * kKeyTile; key < any_end; key += kKeyTile) {
+    const int64_t count = HWY_MIN(kKeyTile, any_end - key);
     const float* keys = call.kv.keys + offset + key * head_dim;
     const float* values = call.kv.values + offset + key * head_dim;
     SmallGemm(count, block.num_vecs, keys, head_dim, 1, head_dim, block.queries, block.scores,
               false);
-    SoftmaxTile(block, key, count, key + count <= min_visible);
+    if (call.options.softcap > 0.0f) {
+      SoftCapRow(block.scores, count * kQueryBlock, call.options.softcap);
+    }
+    SoftmaxTile(block, key, count, key >= all_begin && key + count <= all_end);
     SmallGemm(head_dim, block.num_vecs, values, 1, head_dim, count, block.scores, block.output,
               true);
   }

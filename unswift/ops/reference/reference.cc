@@ -73,7 +73,7 @@ Matrix Rope(ConstRows x, int64_t head_dim, std::span<const int32_t> positions,
   return y;
 }
 
-Matrix Attention(ConstRows q, const KvView& kv, double scale) {
+Matrix Attention(ConstRows q, const KvView& kv, const AttentionOptions& options) {
   Matrix out(q.rows, q.cols);
   const int64_t num_heads = q.cols / kv.head_dim;
   for (int64_t r = 0; r < q.rows; ++r) {
@@ -86,8 +86,12 @@ Matrix Attention(ConstRows q, const KvView& kv, double scale) {
       std::vector<double> weights(visible);
       for (int64_t p = 0; p < visible; ++p) {
         for (int64_t i = 0; i < kv.head_dim; ++i) {
-          weights[p] += scale * query[i] * keys[p * kv.head_dim + i];
+          weights[p] += double{options.scale} * query[i] * keys[p * kv.head_dim + i];
         }
+        const double cap = options.softcap;
+        if (cap > 0.0) weights[p] = cap * std::tanh(weights[p] / cap);
+        const int64_t distance = visible - 1 - p;
+        if (options.window > 0 && distance >= options.window) weights[p] = -INFINITY;
       }
       const double largest = *std::ranges::max_element(weights);
       double total = 0.0;

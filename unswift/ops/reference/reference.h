@@ -43,7 +43,7 @@ Matrix Rope(ConstRows x, int64_t head_dim, std::span<const int32_t> positions,
             std::span<const double> inv_freq);
 
 /// Two passes over all keys per query: softmax, then the weighted sum.
-Matrix Attention(ConstRows q, const KvView& kv, double scale);
+Matrix Attention(ConstRows q, const KvView& kv, const AttentionOptions& options);
 
 double LogSumExp(std::span<const float> logits);
 

@@ -56,12 +56,16 @@ std::vector<TensorSpec> ProtectedMlp::Specs() const {
     return source_.conv1d ? Shape{in, out} : Shape{out, in};
   };
   std::vector<TensorSpec> specs;
-  const auto add_input = [&](std::string_view name, const LinearWeights& linear) {
-    specs.push_back({Name(name, ".weight"), linear.weight.dtype, shape(inner, hidden)});
-    if (!linear.bias.empty()) specs.push_back({Name(name, ".bias"), DType::kF32, {inner}});
+  const auto add_input = [&](std::string_view name, const LinearWeights& linear, int64_t units) {
+    specs.push_back({Name(name, ".weight"), linear.weight.dtype, shape(units, hidden)});
+    if (!linear.bias.empty()) specs.push_back({Name(name, ".bias"), DType::kF32, {units}});
   };
-  if (gated()) add_input(names.gate_proj, source_.weights.gate_proj);
-  add_input(names.up_proj, source_.weights.up_proj);
+  if (fused()) {
+    add_input(names.gate_up_proj, source_.weights.up_proj, 2 * inner);
+  } else {
+    if (gated()) add_input(names.gate_proj, source_.weights.gate_proj, inner);
+    add_input(names.up_proj, source_.weights.up_proj, inner);
+  }
   specs.push_back({Name(names.series, ".centre"), DType::kF32, {num_protected_}});
   specs.push_back({Name(names.series, ".inv_radius"), DType::kF32, {num_protected_}});
   if (has_series_bias()) specs.push_back({Name(names.series, ".bias"), DType::kF32, {hidden}});
@@ -78,7 +82,8 @@ std::vector<TensorSpec> ProtectedMlp::Specs() const {
 std::vector<std::string> ProtectedMlp::ReplacedTensors() const {
   const WeightNames& names = architecture_.names;
   std::vector<std::string> replaced;
-  for (std::string_view part : {names.gate_proj, names.up_proj, names.down_proj}) {
+  for (std::string_view part :
+       {names.gate_up_proj, names.gate_proj, names.up_proj, names.down_proj}) {
     if (part.empty()) continue;
     replaced.push_back(Name(part, ".weight"));
     replaced.push_back(Name(part, ".bias"));
@@ -90,9 +95,11 @@ Result<> ProtectedMlp::Write(SafetensorsWriter& writer, ThreadPool& pool) const 
   const MlpWeights& weights = source_.weights;
   if (gated()) {
     UNSWIFT_RETURN_IF_ERROR(WriteInput(writer, weights.gate_proj.weight, /*signed_rows=*/true));
-    UNSWIFT_RETURN_IF_ERROR(WriteBias(writer, weights.gate_proj.bias, /*is_z=*/true));
+    if (!fused()) UNSWIFT_RETURN_IF_ERROR(WriteBias(writer, weights.gate_proj.bias, /*is_z=*/true));
   }
   UNSWIFT_RETURN_IF_ERROR(WriteInput(writer, weights.up_proj.weight, /*signed_rows=*/!gated()));
+  // One matrix for gate and up: its rows follow each other, then its bias does.
+  if (fused()) UNSWIFT_RETURN_IF_ERROR(WriteBias(writer, weights.gate_proj.bias, /*is_z=*/true));
   UNSWIFT_RETURN_IF_ERROR(WriteBias(writer, weights.up_proj.bias, /*is_z=*/!gated()));
   UNSWIFT_RETURN_IF_ERROR(writer.Append(BytesOf(fit_.centre)));
   UNSWIFT_RETURN_IF_ERROR(writer.Append(BytesOf(fit_.inv_radius)));

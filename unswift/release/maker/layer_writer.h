@@ -32,6 +32,8 @@ class ProtectedMlp {
  private:
   std::string Name(std::string_view part, std::string_view suffix) const;
   bool gated() const { return architecture_.mlp == MlpKind::kGated; }
+  /// Gate and up in one matrix, gate's rows first.
+  bool fused() const { return !architecture_.names.gate_up_proj.empty(); }
   int64_t plain_units() const { return source_.intermediate_size - num_protected_; }
   bool has_series_bias() const { return !gated() || !source_.weights.down_proj.bias.empty(); }
   Result<> WriteInput(SafetensorsWriter& writer, const MatrixView& matrix, bool signed_rows) const;
