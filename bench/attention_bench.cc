@@ -46,7 +46,8 @@ BENCHMARK(BM_Attention)
     ->ArgsProduct({{1}, {512, 4096, 65536}, {9}, {3}, {64}, {1, 2}})
     ->ArgsProduct({{1}, {4096, 16384}, {32}, {8}, {128}, {1, 2}})
     ->ArgsProduct({{512, 2048}, {2048}, {9}, {3}, {64}, {1, 2}})
-    ->ArgsProduct({{512}, {2048}, {32}, {8}, {128}, {1, 2}})
+    ->ArgsProduct({{4096}, {4096}, {9}, {3}, {64}, {1, 2}})
+    ->ArgsProduct({{512, 4096}, {4096}, {32}, {8}, {64}, {1, 2}})
     ->UseRealTime()
     ->Unit(benchmark::kMicrosecond);
 

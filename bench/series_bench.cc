@@ -9,13 +9,14 @@
 namespace unswift {
 namespace {
 
-/// Orders fall evenly from `2 * mean_order` to 0 along the units.
+/// Orders fall evenly from `2 * mean_order` to 0 along the units, or are all the same.
 struct BenchUnits {
-  BenchUnits(int64_t num_units, int64_t mean_order)
+  BenchUnits(int64_t num_units, int64_t mean_order, bool uniform = false)
       : centre(num_units, 0.1f), inv_radius(num_units, 0.3f) {
-    const int64_t max_order = 2 * mean_order;
+    const int64_t max_order = uniform ? mean_order : 2 * mean_order;
     for (int64_t n = 0; n <= max_order; ++n) {
-      units_of_order.push_back(num_units * (max_order + 1 - n) / (max_order + 1));
+      units_of_order.push_back(uniform ? num_units
+                                       : num_units * (max_order + 1 - n) / (max_order + 1));
     }
     view.centre = centre;
     view.inv_radius = inv_radius;
@@ -42,10 +43,9 @@ bool IsCorrect(const SeriesUnits& units, ConstRows z, ConstRows u, const MatrixV
   return true;
 }
 
-void BM_SeriesDownProjection(benchmark::State& state) {
-  const int64_t m = state.range(0), num_units = state.range(1), hidden_size = state.range(2);
-  const int threads = static_cast<int>(state.range(3));
-  const BenchUnits units(num_units, 12);
+void RunDownProjection(benchmark::State& state, int64_t m, const BenchUnits& units,
+                       int64_t hidden_size, int threads) {
+  const int64_t num_units = units.view.num_units();
   const BenchWeight theta(DType::kBF16, hidden_size, units.view.num_features());
   const std::vector<float> z = RandomFloats(m * num_units, 1, 2.0);
   const std::vector<float> u = RandomFloats(m * num_units, 2);
@@ -63,6 +63,17 @@ void BM_SeriesDownProjection(benchmark::State& state) {
   }
   Report(state, double(theta.view().num_bytes()), 2.0 * m * hidden_size * units.view.num_features(),
          threads);
+}
+
+void BM_SeriesDownProjection(benchmark::State& state) {
+  RunDownProjection(state, state.range(0), BenchUnits(state.range(1), 12), state.range(2),
+                    static_cast<int>(state.range(3)));
+}
+
+/// One token, every unit of the same order: what bench/peers compares.
+void BM_UniformSeries(benchmark::State& state) {
+  const BenchUnits units(state.range(0), state.range(2), /*uniform=*/true);
+  RunDownProjection(state, 1, units, state.range(1), static_cast<int>(state.range(3)));
 }
 
 void BM_SeriesFeatures(benchmark::State& state) {
@@ -84,6 +95,12 @@ BENCHMARK(BM_SeriesDownProjection)
     ->ArgNames({"m", "units", "hidden", "threads"})
     ->ArgsProduct({{1, 4, 16, 64, 512}, {1536}, {576}, {1, 2}})
     ->ArgsProduct({{1, 4, 16, 64}, {8192}, {2048}, {1, 2}})
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK(BM_UniformSeries)
+    ->ArgNames({"units", "hidden", "order", "threads"})
+    ->ArgsProduct({{8192}, {2048}, {8}, {1, 2}})
+    ->ArgsProduct({{1536}, {576}, {8}, {1, 2}})
     ->UseRealTime()
     ->Unit(benchmark::kMicrosecond);
 BENCHMARK(BM_SeriesFeatures)->ArgName("units")->Arg(1536)->Arg(8192);

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <vector>
 
+#include "unswift/tensor/convert.h"
+
 namespace unswift {
 namespace {
 
@@ -47,6 +49,13 @@ void AppendPositions(KvCache& cache, int64_t count) {
   cache.Advance(count);
 }
 
+float Stored(const KvView& view, const void* rows, int64_t at) {
+  float value = 0.0f;
+  RowToF32(view.dtype, static_cast<const std::byte*>(rows) + at * BlockBytes(view.dtype),
+           {&value, 1});
+  return value;
+}
+
 void ExpectHolds(KvCache& cache, int64_t positions, float tolerance) {
   EXPECT_EQ(cache.length(), positions);
   for (int64_t layer = 0; layer < kShape.num_layers; ++layer) {
@@ -57,8 +66,8 @@ void ExpectHolds(KvCache& cache, int64_t positions, float tolerance) {
         for (int64_t i = 0; i < kShape.head_dim; ++i) {
           const int64_t at = head * view.head_stride + p * view.head_dim + i;
           const int64_t column = head * kShape.head_dim + i;
-          EXPECT_NEAR(view.keys[at], Value(layer, p, column, false), tolerance);
-          EXPECT_NEAR(view.values[at], Value(layer, p, column, true), tolerance);
+          EXPECT_NEAR(Stored(view, view.keys, at), Value(layer, p, column, false), tolerance);
+          EXPECT_NEAR(Stored(view, view.values, at), Value(layer, p, column, true), tolerance);
         }
       }
     }
@@ -91,7 +100,18 @@ TEST(FullCache, GoesThroughItsCodec) {
   const auto cache = MakeFullCache(kShape, std::make_shared<HalvesCodec>());
   AppendPositions(*cache, 70);
   ExpectHolds(*cache, 70, 0.2501f);
-  EXPECT_NE(cache->View(0).keys[1], Value(0, 0, 1, false));  // 0.1 is not a half
+  const KvView view = cache->View(0);
+  EXPECT_NE(Stored(view, view.keys, 1), Value(0, 0, 1, false));  // 0.1 is not a half
+}
+
+TEST(FullCache, HalvesTakeHalfTheBytes) {
+  for (const char* codec : {"f16", "bf16"}) {
+    auto cache = MakeKvCache(kShape, "full", codec).value();
+    AppendPositions(*cache, 70);
+    EXPECT_EQ(cache->num_bytes(), 2 * 70 * 2 * kColumns * kShape.num_layers);
+    EXPECT_EQ(DTypeName(cache->View(0).dtype), codec);
+    ExpectHolds(*cache, 70, 16.0f);  // half a bf16 ulp of the largest value, 6,700
+  }
 }
 
 TEST(MakeKvCache, UnknownNamesAreErrorsThatList) {

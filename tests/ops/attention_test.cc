@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tests/ops/kernel_test.h"
+#include "unswift/ops/matmul.h"
 #include "unswift/ops/reference/reference.h"
 
 namespace unswift {
@@ -17,7 +18,7 @@ struct Case {
 
 /// Keys and values; head_stride leaves room behind kv_len, filled with NaN: nothing may read it.
 struct Cache {
-  explicit Cache(const Case& c, double key_scale = 1.0) {
+  explicit Cache(const Case& c, double key_scale = 1.0, DType dtype = DType::kF32) {
     const int64_t stride = (c.kv_len + 5) * c.head_dim;
     keys.assign(c.num_kv_heads * stride, std::nanf(""));
     values = keys;
@@ -28,9 +29,18 @@ struct Cache {
         values[h * stride + i] = static_cast<float>(random.NextNormal());
       }
     }
-    view = {keys.data(), values.data(), stride, c.kv_len, c.num_kv_heads, c.head_dim};
+    const auto store = [&](std::vector<float>& rows, std::vector<std::byte>& stored) {
+      stored.resize(rows.size() * BlockBytes(dtype));
+      RowFromF32(dtype, rows, stored.data());
+      RowToF32(dtype, stored.data(), rows);
+    };
+    store(keys, stored_keys);
+    store(values, stored_values);
+    view = {stored_keys.data(), stored_values.data(), stride, c.kv_len,
+            c.num_kv_heads,     c.head_dim,           dtype};
   }
-  std::vector<float> keys, values;
+  std::vector<float> keys, values;  // as stored
+  std::vector<std::byte> stored_keys, stored_values;
   KvView view;
 };
 
@@ -39,7 +49,9 @@ struct Cache {
 // by exp(e), in numerator and denominator: 2 e relative. Sums over keys add kv_len roundings at
 // most to each, exp, rescaling and the division 12 u. All relative to sum weight |value| <= max
 // |value|.
-double Tolerance(ConstRows q, const KvView& kv, double scale) {
+// AMX cuts queries and keys (2^-17 each, twice the terms in a score's sum), weights and values.
+double Tolerance(ConstRows q, const Cache& cache, double scale) {
+  const KvView& kv = cache.view;
   double largest_dot = 0.0, largest_value = 0.0;
   const int64_t group = q.cols / kv.head_dim / kv.num_key_value_heads;
   for (int64_t r = 0; r < q.rows; ++r) {
@@ -48,21 +60,26 @@ double Tolerance(ConstRows q, const KvView& kv, double scale) {
         const int64_t at = head / group * kv.head_stride + p * kv.head_dim;
         double dot = 0.0;
         for (int64_t i = 0; i < kv.head_dim; ++i) {
-          dot += std::abs(double(q.row(r)[head * kv.head_dim + i]) * kv.keys[at + i]);
-          largest_value = std::max<double>(largest_value, std::abs(kv.values[at + i]));
+          dot += std::abs(double(q.row(r)[head * kv.head_dim + i]) * cache.keys[at + i]);
+          largest_value = std::max<double>(largest_value, std::abs(cache.values[at + i]));
         }
         largest_dot = std::max(largest_dot, dot);
       }
     }
   }
-  const double score_error = (kv.head_dim + 2 + 4) * kUnitRoundoff * scale * largest_dot;
-  return (2 * score_error + (2.0 * kv.kv_len + 12.0) * kUnitRoundoff) * largest_value;
+  const bool amx = q.rows > 4 && kv.head_dim % 32 == 0 && MatMulUsesAmx(DType::kBF16);
+  const double cut = amx ? 2.0 * 0x1p-17 : 0.0;
+  const double terms = (amx ? 4.0 : 1.0) * kv.head_dim + 2 + 4;
+  const double score_error = (terms * kUnitRoundoff + cut) * scale * largest_dot;
+  const double sum_error = ((amx ? 5.0 : 2.0) * kv.kv_len + 12.0) * kUnitRoundoff + cut;
+  return (2 * score_error + sum_error) * largest_value;
 }
 
-void Check(const Case& c, double key_scale = 1.0, int64_t window = 0, float softcap = 0.0f) {
+void Check(const Case& c, double key_scale = 1.0, int64_t window = 0, float softcap = 0.0f,
+           DType dtype = DType::kF32) {
   ThreadPool pool(2);
   TestRows q(c.q_len, c.num_heads * c.head_dim, 1), out(c.q_len, c.num_heads * c.head_dim, 2);
-  const Cache cache(c, key_scale);
+  const Cache cache(c, key_scale, dtype);
   AttentionOptions options;
   options.scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
   options.window = window;
@@ -71,7 +88,7 @@ void Check(const Case& c, double key_scale = 1.0, int64_t window = 0, float soft
   const auto expected = reference::Attention(q.view(), cache.view, options);
   // The cap's slope is at most 1; its own error (SoftCap, 10 u |score|) is within a fourth more.
   const double tolerance =
-      Tolerance(q.view(), cache.view, options.scale) * (softcap > 0.0f ? 1.25 : 1.0);
+      Tolerance(q.view(), cache, options.scale) * (softcap > 0.0f ? 1.25 : 1.0);
   for (int64_t r = 0; r < c.q_len; ++r) {
     for (int64_t i = 0; i < out.view().cols; ++i) {
       ASSERT_NEAR(out.view().row(r)[i], expected.at(r, i), tolerance)
@@ -104,6 +121,15 @@ TEST_P(AttentionTest, Prefill) {
   Check({6, 200, 70, 1, 8});  // a group wider than a block
   Check({9, 130, 2, 1, 5});
   Check({20, 20, 1, 1, 129});
+}
+
+TEST_P(AttentionTest, StoredHalves) {
+  for (const DType dtype : {DType::kF16, DType::kBF16}) {
+    for (const int64_t q_len : {1, 3, 5, 70}) {
+      Check({q_len, 300, 4, 2, 64}, 1.0, 0, 0.0f, dtype);
+      Check({q_len, 130, 2, 1, 20}, 1.0, 100, 0.0f, dtype);
+    }
+  }
 }
 
 TEST_P(AttentionTest, LargeScores) {

@@ -6,7 +6,6 @@
 #include "unswift/ops/activation.h"
 #include "unswift/ops/attention.h"
 #include "unswift/ops/convert.h"
-#include "unswift/ops/matmul.h"
 #include "unswift/ops/norm.h"
 #include "unswift/ops/rope.h"
 
@@ -43,8 +42,11 @@ struct Decoder::Workspace {
   RowBuffer hidden_buffer, normed, mlp_normed, branch, qkv, q, k, v, attention, gate, up, series;
 };
 
-Decoder::Decoder(const Model& model, ThreadPool& pool)
-    : model_(model), pool_(pool), work_(std::make_unique<Workspace>()) {
+Decoder::Decoder(const Model& model, ThreadPool& pool, DecoderOptions options)
+    : model_(model),
+      pool_(pool),
+      options_(std::move(options)),
+      work_(std::make_unique<Workspace>()) {
   for (const RopeConfig& rope : model.config().ropes) {
     inv_freq_.push_back(rope.depends_on_length() ? std::vector<double>()
                                                  : RopeFrequencies(rope, /*length=*/0));
@@ -56,7 +58,7 @@ Decoder::~Decoder() = default;
 std::unique_ptr<KvCache> Decoder::MakeCache() const {
   const ModelConfig& config = model_.config();
   return MakeFullCache({config.num_hidden_layers, config.num_key_value_heads, config.head_dim},
-                       MakeF32Codec());
+                       options_.kv_codec);
 }
 
 Result<> Decoder::CheckBatch(std::span<const SequenceInput> batch) const {
@@ -139,6 +141,10 @@ void Decoder::FillRopeTables(std::span<const SequenceInput> batch) {
   }
 }
 
+void Decoder::Project(const LinearWeights& linear, ConstRows x, Rows y, MatMulMode mode) {
+  MatMul(x, linear.weight, linear.bias_or_null(), y, pool_, mode, options_.activations);
+}
+
 void Decoder::Normalize(const NormWeights& norm, ConstRows x, Rows out) {
   const auto eps = static_cast<float>(model_.config().norm_eps);
   if (model_.config().architecture->norm == NormKind::kRms) {
@@ -200,18 +206,15 @@ void Decoder::RunLayer(int64_t layer, std::span<const SequenceInput> batch, MlpO
 }
 
 void Decoder::ProjectQkv(const AttentionWeights& weights, ConstRows input, Rows q, Rows k, Rows v) {
-  const auto project = [&](const LinearWeights& linear, Rows out) {
-    MatMul(input, linear.weight, linear.bias_or_null(), out, pool_);
-  };
   if (weights.qkv_proj.weight.rows == 0) {
-    project(weights.q_proj, q);
-    project(weights.k_proj, k);
-    project(weights.v_proj, v);
+    Project(weights.q_proj, input, q);
+    Project(weights.k_proj, input, k);
+    Project(weights.v_proj, input, v);
     return;
   }
   // Stored head by head: the outputs are sorted, not the mapped weights.
   const Rows fused = work_->qkv.Get(input.rows, weights.qkv_proj.weight.rows);
-  project(weights.qkv_proj, fused);
+  Project(weights.qkv_proj, input, fused);
   const int64_t head_dim = model_.config().head_dim;
   for (int64_t r = 0; r < input.rows; ++r) {
     const float* from = fused.row(r).data();
@@ -256,8 +259,7 @@ void Decoder::RunAttention(int64_t layer, ConstRows input, std::span<const Seque
               attention.Slice(begin, count), pool_);
     begin += count;
   }
-  MatMul(attention, weights.o_proj.weight, weights.o_proj.bias_or_null(), out, pool_,
-         MatMulMode::kAccumulate);
+  Project(weights.o_proj, attention, out, MatMulMode::kAccumulate);
 }
 
 void Decoder::RunMlp(int64_t layer, ConstRows input, Rows out, ConstRows& z, ConstRows& u) {
@@ -266,11 +268,11 @@ void Decoder::RunMlp(int64_t layer, ConstRows input, Rows out, ConstRows& z, Con
   const int64_t rows = work_->num_rows;
   const bool gated = config.architecture->mlp == MlpKind::kGated;
   const Rows up = work_->up.Get(rows, config.intermediate_size);
-  MatMul(input, mlp.up_proj.weight, mlp.up_proj.bias_or_null(), up, pool_);
+  Project(mlp.up_proj, input, up);
   z = up;
   if (gated) {
     const Rows gate = work_->gate.Get(rows, config.intermediate_size);
-    MatMul(input, mlp.gate_proj.weight, mlp.gate_proj.bias_or_null(), gate, pool_);
+    Project(mlp.gate_proj, input, gate);
     z = gate;
     u = up;
   }
@@ -287,8 +289,7 @@ void Decoder::RunMlp(int64_t layer, ConstRows input, Rows out, ConstRows& z, Con
   } else {
     PlainActivation(config.hidden_act, z.Columns(first, count), active, pool_);
   }
-  MatMul(active, mlp.down_proj.weight, mlp.down_proj.bias_or_null(), out, pool_,
-         MatMulMode::kAccumulate);
+  Project(mlp.down_proj, active, out, MatMulMode::kAccumulate);
 }
 
 void Decoder::RunSeries(const MlpWeights& mlp, ConstRows z, ConstRows u, Rows out) {

@@ -10,6 +10,7 @@
 #include "unswift/base/thread_pool.h"
 #include "unswift/kv/kv_cache.h"
 #include "unswift/model/model.h"
+#include "unswift/ops/matmul.h"
 #include "unswift/tensor/rows.h"
 
 namespace unswift {
@@ -34,11 +35,17 @@ class MlpObserver {
   virtual void OnMlp(int64_t layer, ConstRows z, ConstRows u, ConstRows residual) = 0;
 };
 
+struct DecoderOptions {
+  /// bf16 is the fast mode of many rows; a release's features stay float32 (their terms cancel).
+  ActivationPrecision activations = ActivationPrecision::kFloat32;
+  std::shared_ptr<const KvCodec> kv_codec = MakeElementwiseCodec(DType::kF32);
+};
+
 /// Runs a model. Holds the activations of one pass, so one Decoder serves one thread of control;
 /// the model may be shared. Activations and sums are float32.
 class Decoder {
  public:
-  Decoder(const Model& model, ThreadPool& pool);
+  Decoder(const Model& model, ThreadPool& pool, DecoderOptions options = {});
   ~Decoder();
 
   const Model& model() const { return model_; }
@@ -67,6 +74,9 @@ class Decoder {
   void RunMlp(int64_t layer, ConstRows input, Rows out, ConstRows& z, ConstRows& u);
   void RunSeries(const MlpWeights& mlp, ConstRows z, ConstRows u, Rows out);
   void ProjectQkv(const AttentionWeights& weights, ConstRows input, Rows q, Rows k, Rows v);
+  /// y (+)= x W^T + b with the options' activations.
+  void Project(const LinearWeights& linear, ConstRows x, Rows y,
+               MatMulMode mode = MatMulMode::kOverwrite);
   void Normalize(const NormWeights& norm, ConstRows x, Rows out);
   /// Where a part adds its output: the residual stream, or, before an output norm, zeros.
   Rows BranchOf(const NormWeights& output_norm);
@@ -74,6 +84,7 @@ class Decoder {
 
   const Model& model_;
   ThreadPool& pool_;
+  DecoderOptions options_;
   std::vector<std::vector<double>> inv_freq_;  ///< of each rope; empty where it follows the length
   std::unique_ptr<Workspace> work_;
 };

@@ -2,19 +2,21 @@
 #pragma once
 
 #include "unswift/base/thread_pool.h"
+#include "unswift/tensor/dtype.h"
 #include "unswift/tensor/rows.h"
 
 namespace unswift {
 
-/// Cached keys and values of one layer: head h's position p at keys + h * head_stride + p *
-/// head_dim. Shapes: keys, values [num_key_value_heads, >= kv_len, head_dim] f32.
+/// Cached keys and values of one layer: head h's position p at element h * head_stride + p *
+/// head_dim. Shapes: keys, values [num_key_value_heads, >= kv_len, head_dim] f32, f16 or bf16.
 struct KvView {
-  const float* keys = nullptr;
-  const float* values = nullptr;
-  int64_t head_stride = 0;  ///< floats between two heads
+  const void* keys = nullptr;
+  const void* values = nullptr;
+  int64_t head_stride = 0;  ///< elements between two heads
   int64_t kv_len = 0;
   int64_t num_key_value_heads = 0;
   int64_t head_dim = 0;
+  DType dtype = DType::kF32;
 };
 
 struct AttentionOptions {
@@ -29,7 +31,8 @@ struct AttentionOptions {
 /// no more than the window.
 /// Shapes: q, out [q_len, num_heads * head_dim]; not overlapping.
 /// Accumulates in: float32 with the running maximum subtracted (online softmax, arXiv 2205.14135);
-///   memory linear in kv_len.
+///   memory linear in kv_len. Stored halves are widened. Many rows on AMX: operands of both
+///   products cut into two bf16 parts (2^-17 of each), see ops/cpu/amx_gemm.h.
 /// Cost: positions outside of every row's window are not read.
 void Attention(ConstRows q, const KvView& kv, const AttentionOptions& options, Rows out,
                ThreadPool& pool);

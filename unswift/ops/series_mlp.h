@@ -56,8 +56,8 @@ struct SeriesUnits {
 void SeriesFeatures(const SeriesUnits& units, ConstRows z, ConstRows u, Rows features,
                     ThreadPool& pool);
 
-/// y (+)= Theta * features(z, u). Few rows: all features, then one streaming matmul. Many rows:
-/// order by order, so that memory stays at about four [m, num_units] buffers whatever the order.
+/// y (+)= Theta * features(z, u). Few rows: all features, then one streaming matmul. Many rows: by
+/// groups of orders, so that features take about 64 MB (or one order's) whatever the order.
 /// Shapes: theta [n, num_features()] with columns in the order of SeriesFeatures; y [m, n].
 void SeriesDownProjection(const SeriesUnits& units, ConstRows z, ConstRows u,
                           const MatrixView& theta, Rows y, ThreadPool& pool, bool accumulate);

@@ -4,10 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 
 #include "unswift/base/result.h"
+#include "unswift/tensor/dtype.h"
 
 namespace unswift {
 
@@ -19,14 +21,15 @@ class KvCodec {
   virtual int64_t RowBytes(int64_t head_dim) const = 0;
   virtual void Encode(std::span<const float> row, std::byte* stored) const = 0;
   virtual void Decode(const std::byte* stored, std::span<float> row) const = 0;
-  /// True when the stored bytes are the float32 values themselves, so that attention reads in
-  /// place.
-  virtual bool StoresF32() const { return false; }
+  /// Set when a stored row is its values one after the other in this type, so that attention reads
+  /// it in place.
+  virtual std::optional<DType> stored_dtype() const { return std::nullopt; }
 };
 
 /// Errors: kUnsupported naming the known codecs.
 Result<std::shared_ptr<const KvCodec>> MakeKvCodec(std::string_view name);
 
-std::shared_ptr<const KvCodec> MakeF32Codec();
+/// dtype: f32, f16 or bf16.
+std::shared_ptr<const KvCodec> MakeElementwiseCodec(DType dtype);
 
 }  // namespace unswift

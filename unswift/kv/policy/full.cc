@@ -42,9 +42,10 @@ class FullCache final : public KvCache {
     view.head_dim = shape_.head_dim;
     view.kv_len = stored.count;
     view.head_stride = stored.capacity * shape_.head_dim;
-    if (codec_->StoresF32()) {
-      view.keys = reinterpret_cast<const float*>(stored.keys.data());
-      view.values = reinterpret_cast<const float*>(stored.values.data());
+    if (codec_->stored_dtype()) {
+      view.dtype = *codec_->stored_dtype();
+      view.keys = stored.keys.data();
+      view.values = stored.values.data();
     } else {
       view.head_stride = stored.count * shape_.head_dim;
       view.keys = Decoded(stored, stored.keys, decoded_keys_);

@@ -1,15 +1,16 @@
-// The only file that is compiled for AMX; nothing in it runs unless HasAmx().
+// Compiled for AMX; nothing in it runs unless HasAmx().
 #include "unswift/ops/cpu/amx_gemm.h"
 
 #include "unswift/base/check.h"
 
 #if defined(__AMX_BF16__)
 #include <cpuid.h>
-#include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+
+#include "unswift/ops/cpu/amx-inl.h"
 #endif
 
 namespace unswift {
@@ -27,105 +28,6 @@ bool AskForTiles() {
   constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
-
-/// All eight tiles 16 rows of 64 bytes, for the life of this object.
-class TileConfig {
- public:
-  TileConfig() {
-    struct alignas(64) {
-      uint8_t palette = 1, start_row = 0, reserved[14] = {};
-      uint16_t row_bytes[16] = {};
-      uint8_t rows[16] = {};
-    } config;
-    for (int i = 0; i < 8; ++i) {
-      config.row_bytes[i] = 64;
-      config.rows[i] = 16;
-    }
-    _tile_loadconfig(&config);
-  }
-  ~TileConfig() { _tile_release(); }
-};
-
-/// 32 floats as two vectors; what lies beyond `count` is zero.
-struct Floats32 {
-  __m512 low, high;
-};
-Floats32 Load32(const float* p, int64_t count) {
-  if (count >= 32) return {_mm512_loadu_ps(p), _mm512_loadu_ps(p + 16)};
-  const auto mask = static_cast<uint32_t>((uint64_t{1} << count) - 1);
-  return {_mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), p),
-          _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask >> 16), p + 16)};
-}
-
-/// The upper halves of 32 floats, in order.
-__m512i UpperHalves(__m512 low, __m512 high) {
-  alignas(64) static constexpr uint16_t kOddWords[32] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21,
-                                                         23, 25, 27, 29, 31, 33, 35, 37, 39, 41, 43,
-                                                         45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
-  return _mm512_permutex2var_epi16(_mm512_castps_si512(low), _mm512_load_si512(kOddWords),
-                                   _mm512_castps_si512(high));
-}
-
-/// To the nearest bf16, ties to even, in the upper half; the lower half is not cleared. Where that
-/// would overflow, and of what is not finite: truncation.
-__m512 RoundUpperHalf(__m512 x) {
-  constexpr int kInfinityOrNan = 0x99;
-  const __m512i bits = _mm512_castps_si512(x);
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512 rounded =
-      _mm512_castsi512_ps(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))));
-  const __mmask16 keep =
-      _mm512_fpclass_ps_mask(x, kInfinityOrNan) | _mm512_fpclass_ps_mask(rounded, kInfinityOrNan);
-  return _mm512_mask_mov_ps(rounded, keep, x);
-}
-
-/// x minus its rounded upper half (exact); of what is not finite: zero.
-__m512 Remainder(__m512 x, __m512 rounded) {
-  constexpr int kInfinityOrNan = 0x99;
-  const __m512 upper = _mm512_castsi512_ps(_mm512_and_si512(
-      _mm512_castps_si512(rounded), _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
-  const __mmask16 finite = _knot_mask16(_mm512_fpclass_ps_mask(x, kInfinityOrNan));
-  return _mm512_maskz_sub_ps(finite, x, upper);
-}
-
-/// Cuts 32 floats into one or two parts.
-void Split(const Floats32& x, int parts, __m512i* out) {
-  const Floats32 rounded = {RoundUpperHalf(x.low), RoundUpperHalf(x.high)};
-  out[0] = UpperHalves(rounded.low, rounded.high);
-  if (parts == 1) return;
-  out[1] = UpperHalves(RoundUpperHalf(Remainder(x.low, rounded.low)),
-                       RoundUpperHalf(Remainder(x.high, rounded.high)));
-}
-
-/// Transposes 16 vectors of 16 dwords in place.
-void Transpose16x16(__m512i* r) {
-  __m512i t[16];
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {
-    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  for (int i = 0; i < 4; ++i) {
-    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
-    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
-    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
-    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
-  }
-  for (int i = 0; i < 4; ++i) {
-    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
-    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
-  }
-}
-
-constexpr int kMaxParts = 2;
-constexpr int64_t kTileBytes = 64;  // of one tile row
 
 /// Sums of kMTiles x 2 tiles over all k tiles of one block. w0, w1: two n tiles; x0, x1: m tiles.
 template <int kXParts, int kWParts, int kMTiles>
@@ -243,6 +145,44 @@ void AmxPackBf16Weights(const MatrixView& rows, int64_t n_tile, const AmxWeights
   }
 }
 
+void AmxPackTransposed(ConstRows rows, int64_t k_tile, const AmxWeights& out) {
+  for (int64_t n = 0; n < out.n_tiles; ++n) {
+    const int64_t count = std::clamp<int64_t>(rows.cols - n * 16, 0, 16);
+    const auto mask = static_cast<__mmask16>((uint32_t{1} << count) - 1);
+    const auto load = [&](int64_t r) {
+      return r < rows.rows ? _mm512_maskz_loadu_ps(mask, rows.row(r).data() + n * 16)
+                           : _mm512_setzero_ps();
+    };
+    __m512i parts[kMaxParts][16];
+    for (int i = 0; i < 16; ++i) {
+      __m512i pairs[kMaxParts];
+      SplitPairs(load(2 * i), load(2 * i + 1), out.parts, pairs);
+      for (int p = 0; p < out.parts; ++p) parts[p][i] = pairs[p];
+    }
+    for (int p = 0; p < out.parts; ++p) {
+      Transpose16x16(parts[p]);
+      uint16_t* tile = out.Tile(n, k_tile) + p * kAmxTileElements;
+      for (int i = 0; i < 16; ++i) _mm512_store_si512(tile + i * 32, parts[p][i]);
+    }
+  }
+}
+
+void AmxPackTransposedActivations(ConstRows rows, int64_t k_tile, const AmxActivations& out) {
+  for (int64_t m = 0; m < out.m_tiles; ++m) {
+    const auto load = [&](int64_t r) {
+      return r < rows.rows ? _mm512_load_ps(rows.row(r).data() + m * 16) : _mm512_setzero_ps();
+    };
+    uint16_t* tile = out.Tile(m, k_tile);
+    for (int i = 0; i < 16; ++i) {
+      __m512i pairs[kMaxParts];
+      SplitPairs(load(2 * i), load(2 * i + 1), out.parts, pairs);
+      for (int p = 0; p < out.parts; ++p) {
+        _mm512_store_si512(tile + p * kAmxTileElements + i * 32, pairs[p]);
+      }
+    }
+  }
+}
+
 void AmxMultiply(const AmxWeights& weights, const AmxActivations& x, int64_t first_k_tile,
                  bool accumulate, float* sums, int64_t stride) {
   using Function =
@@ -280,6 +220,10 @@ bool HasAmx() { return false; }
 void AmxPackActivations(ConstRows, int64_t, const AmxActivations&) { UNSWIFT_CHECK(false); }
 void AmxPackWeights(ConstRows, int64_t, const AmxWeights&) { UNSWIFT_CHECK(false); }
 void AmxPackBf16Weights(const MatrixView&, int64_t, const AmxWeights&) { UNSWIFT_CHECK(false); }
+void AmxPackTransposed(ConstRows, int64_t, const AmxWeights&) { UNSWIFT_CHECK(false); }
+void AmxPackTransposedActivations(ConstRows, int64_t, const AmxActivations&) {
+  UNSWIFT_CHECK(false);
+}
 void AmxMultiply(const AmxWeights&, const AmxActivations&, int64_t, bool, float*, int64_t) {
   UNSWIFT_CHECK(false);
 }

@@ -35,19 +35,31 @@ struct AmxActivations {
 /// Fills one m tile from up to 16 rows.
 void AmxPackActivations(ConstRows rows, int64_t m_tile, const AmxActivations& out);
 
-/// Weight rows [n tiles][k tiles][parts] tiles, each 16 (n) x 32 (k), of up to `n_tiles` * 16 rows.
+/// Weight rows [n tiles][k tiles][parts] tiles, each 16 (n) x 32 (k). A part of a larger one is a
+/// view too: n tiles lie k_stride tiles apart.
 struct AmxWeights {
   uint16_t* data = nullptr;
-  int64_t n_tiles = 0, k_tiles = 0;
+  int64_t n_tiles = 0, k_tiles = 0, k_stride = 0;
   int parts = 1;
   uint16_t* Tile(int64_t n_tile, int64_t k_tile) const {
-    return data + (n_tile * k_tiles + k_tile) * parts * kAmxTileElements;
+    return data + (n_tile * k_stride + k_tile) * parts * kAmxTileElements;
   }
+  AmxWeights Part(int64_t n_tile, int64_t n_count, int64_t k_tile, int64_t k_count) const {
+    return {Tile(n_tile, k_tile), n_count, k_count, k_stride, parts};
+  }
+  int64_t num_elements() const { return n_tiles * k_stride * parts * kAmxTileElements; }
 };
 /// Fills one n tile from up to 16 rows of float32 (rows, cols as given; strides in floats).
 void AmxPackWeights(ConstRows rows, int64_t n_tile, const AmxWeights& out);
 /// The same from stored bf16, one part, without widening.
 void AmxPackBf16Weights(const MatrixView& rows, int64_t n_tile, const AmxWeights& out);
+
+/// Fills one k tile of all n tiles from up to 32 rows of float32 that stand for k (values of
+/// attention: a row per key, an output per column).
+void AmxPackTransposed(ConstRows rows, int64_t k_tile, const AmxWeights& out);
+/// Fills one k tile of activations that lie transposed: up to 32 rows of k, a column per m. cols is
+/// m_tiles * 16; 64-byte aligned rows.
+void AmxPackTransposedActivations(ConstRows rows, int64_t k_tile, const AmxActivations& out);
 
 /// sums[n][m] (+)= weights x activations over the weights' k tiles, which are the activations' from
 /// first_k_tile on. sums: [n_tiles * 16, stride >= m_tiles * 16] floats, 64-byte aligned rows.

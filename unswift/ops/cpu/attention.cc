@@ -13,6 +13,7 @@
 
 #include "unswift/base/check.h"
 #include "unswift/ops/cpu/scratch.h"
+#include "unswift/ops/cpu/targets.h"
 
 namespace unswift {
 
@@ -69,9 +70,9 @@ void Decode(const AttentionCall& call, ThreadPool& pool) {
   ForEachItem(call, call.kv.num_key_value_heads * num_splits, pool, [&](int64_t item) {
     const int64_t begin = (first_split + item % num_splits) * kDecodeSplit;
     const int64_t end = std::min(begin + kDecodeSplit, call.kv.kv_len);
-    float* scores = ThreadScratch(ScratchSlot::kAttentionWork, kDecodeScratch);
+    float* scratch = ThreadScratch(ScratchSlot::kAttentionWork, DecodeScratch(call.kv.head_dim));
     HWY_DYNAMIC_DISPATCH(DecodeSplitKernel)
-    (call, item / num_splits, begin, end, scores, partials + item * item_size);
+    (call, item / num_splits, begin, end, scratch, partials + item * item_size);
   });
   for (int64_t head = 0; head < call.kv.num_key_value_heads * call.group; ++head) {
     const float* of_head = partials + head / call.group * num_splits * item_size;
@@ -98,12 +99,58 @@ std::vector<PrefillBlock> PrefillBlocks(const AttentionCall& call) {
   return blocks;
 }
 
+uint16_t* PackedScratch(ScratchSlot slot, int64_t elements) {
+  return reinterpret_cast<uint16_t*>(ThreadScratch(slot, (elements + 1) / 2));
+}
+
+bool UsesAmx(const AttentionCall& call) {
+  return call.kv.head_dim % 32 == 0 && HasAmx() && CurrentKernelTarget() == HWY_AVX3;
+}
+
+/// Packs every key and value that the call reads, once: 8 bytes for each, of one layer.
+AmxKv PackKv(const AttentionCall& call, ThreadPool& pool) {
+  const KvView& kv = call.kv;
+  AmxKv packed;
+  packed.begin = call.FirstVisible(0) / kKeyTile * kKeyTile;
+  const int64_t num_tiles = CeilDiv(kv.kv_len - packed.begin, kKeyTile);
+  packed.keys.n_tiles = num_tiles * (kKeyTile / 16);
+  packed.keys.k_tiles = packed.keys.k_stride = kv.head_dim / 32;
+  packed.values.n_tiles = kv.head_dim / 16;
+  packed.values.k_tiles = packed.values.k_stride = num_tiles * (kKeyTile / 32);
+  packed.keys.parts = packed.values.parts = 2;
+  packed.keys.data =
+      PackedScratch(ScratchSlot::kPackedKeys, kv.num_key_value_heads * packed.keys.num_elements());
+  packed.values.data = PackedScratch(ScratchSlot::kPackedValues,
+                                     kv.num_key_value_heads * packed.values.num_elements());
+  pool.ParallelForDynamic(kv.num_key_value_heads * num_tiles, [&](int64_t item, int) {
+    const int64_t head = item / num_tiles, key = packed.begin + item % num_tiles * kKeyTile;
+    const int64_t count = std::min(kKeyTile, kv.kv_len - key);
+    float* widened = ThreadScratch(ScratchSlot::kAttentionWork, kKeyTile * kv.head_dim);
+    const ConstRows keys(KvRows(kv, kv.keys, head, key, count, widened), count, kv.head_dim);
+    for (int64_t i = 0; i < kKeyTile; i += 16) {
+      const int64_t first = std::min(i, count);
+      AmxPackWeights(keys.Slice(first, std::min<int64_t>(16, count - first)), i / 16,
+                     packed.Keys(head, key));
+    }
+    const ConstRows values(KvRows(kv, kv.values, head, key, count, widened), count, kv.head_dim);
+    for (int64_t i = 0; i < kKeyTile; i += 32) {
+      const int64_t first = std::min(i, count);
+      AmxPackTransposed(values.Slice(first, std::min<int64_t>(32, count - first)), i / 32,
+                        packed.Values(head, key));
+    }
+  });
+  return packed;
+}
+
 void Prefill(const AttentionCall& call, ThreadPool& pool) {
+  const bool uses_amx = UsesAmx(call);
+  const AmxKv packed = uses_amx ? PackKv(call, pool) : AmxKv();
   const std::vector<PrefillBlock> blocks = PrefillBlocks(call);
   const int64_t scratch_size = HWY_DYNAMIC_DISPATCH(PrefillScratch)(call.kv.head_dim);
   ForEachItem(call, static_cast<int64_t>(blocks.size()), pool, [&](int64_t item) {
     float* scratch = ThreadScratch(ScratchSlot::kAttentionWork, scratch_size);
-    HWY_DYNAMIC_DISPATCH(PrefillBlockKernel)(call, blocks[item], scratch);
+    HWY_DYNAMIC_DISPATCH(PrefillBlockKernel)
+    (call, blocks[item], uses_amx ? &packed : nullptr, scratch);
   });
 }
 

@@ -187,18 +187,22 @@ void DecodeRowsOf(int64_t rows, const AttentionCall& call, const float* const* q
   }
 }
 
-/// Work item (kv_head, keys [begin, end)). scores: kMaxSharedRows * kDecodeSplit floats of scratch;
-/// partial: [q rows * group][2 + head_dim]. Query rows share a pass over the keys by up to
-/// kMaxSharedRows; later passes find the split in the cache.
+/// Work item (kv_head, keys [begin, end)). scratch: DecodeScratch() floats; partial: [q rows *
+/// group][2 + head_dim]. Query rows share a pass over the keys by up to kMaxSharedRows; later
+/// passes find the split in the cache.
 void DecodeSplitKernel(const AttentionCall& call, int64_t kv_head, int64_t begin, int64_t end,
-                       float* scores, float* partial) {
+                       float* scratch, float* partial) {
   const int64_t head_dim = call.kv.head_dim;
+  float* scores = scratch;
+  float* widened = scratch + kMaxSharedRows * kDecodeSplit;
+  const float* all_keys = KvRows(call.kv, call.kv.keys, kv_head, begin, end - begin, widened);
+  const float* all_values = KvRows(call.kv, call.kv.values, kv_head, begin, end - begin,
+                                   widened + kDecodeSplit * head_dim);
   for (int64_t i = 0; i < call.q.rows; ++i) {
     const int64_t first = HWY_MAX(begin, call.FirstVisible(i));
     const int64_t count = HWY_MIN(end, call.EndVisible(i)) - first;
-    const int64_t offset = kv_head * call.kv.head_stride + first * head_dim;
-    const float* keys = call.kv.keys + offset;
-    const float* values = call.kv.values + offset;
+    const float* keys = all_keys + (first - begin) * head_dim;
+    const float* values = all_values + (first - begin) * head_dim;
     for (int64_t g = 0; g < call.group; g += kMaxSharedRows) {
       const int64_t rows = HWY_MIN(call.group - g, int64_t{kMaxSharedRows});
       const float* queries[kMaxSharedRows] = {};

@@ -79,15 +79,17 @@ void SmallGemm(int64_t rows, int64_t num_vecs, const float* a, int64_t a_row, in
 }
 
 /// A block of query rows and its running softmax. All arrays of scratch, rows of kQueryBlock
-/// floats.
+/// floats. On AMX the queries stand row by row, and packed after them the queries and the weights
+/// of one tile of keys; else what follows is one tile of keys and values, widened.
 struct QueryBlock {
-  float* queries;  // [head_dim], scaled
+  float* queries;  // [head_dim], scaled; AMX: [kQueryBlock][head_dim]
   float* output;   // [head_dim]
   float* scores;   // [kKeyTile]
   float* begin;    // first position each row sees
   float* end;      // ... and the one after its last
   float* largest;  // running maximum
   float* total;    // running sum of exponentials
+  float* extra;
   int64_t num_vecs;
   int64_t head_dim;
 
@@ -99,11 +101,15 @@ struct QueryBlock {
         end(begin + kQueryBlock),
         largest(end + kQueryBlock),
         total(largest + kQueryBlock),
+        extra(total + kQueryBlock),
         num_vecs(0),
         head_dim(head_dim) {}
 };
 
-int64_t PrefillScratch(int64_t head_dim) { return (2 * head_dim + kKeyTile + 4) * kQueryBlock; }
+int64_t PrefillScratch(int64_t head_dim) {
+  return (2 * head_dim + kKeyTile + 4) * kQueryBlock + 2 * kKeyTile * head_dim +
+         kKeyTile * kQueryBlock;
+}
 
 /// One tile's scores become exp(score - running maximum); earlier sums are rescaled to it. A row
 /// whose window starts in a later tile gathers weights of 1 until then: its first score that
@@ -146,42 +152,107 @@ void SoftmaxTile(const QueryBlock& block, int64_t first_key, int64_t num_keys, b
   }
 }
 
-/// Query rows [first_row, first_row + num_rows) of one key/value head, where row r is position
-/// r / heads of heads first_head + r % heads.
-void PrefillBlockKernel(const AttentionCall& call, const PrefillBlock& item, float* scratch) {
+/// Scores and weighted values of one tile of keys, by the vector kernels.
+struct VectorProducts {
+  const AttentionCall& call;
+  const QueryBlock& block;
+  int64_t kv_head;
+
+  VectorProducts(const AttentionCall& call, const PrefillBlock& item, const QueryBlock& block,
+                 const AmxKv*)
+      : call(call), block(block), kv_head(item.kv_head) {}
+  void SetQuery(int64_t r, const float* q) const {
+    for (int64_t i = 0; i < block.head_dim; ++i) {
+      block.queries[i * kQueryBlock + r] = call.options.scale * q[i];
+    }
+  }
+  void EndQueries() const {}
+  void Scores(int64_t key, int64_t count) const {
+    const float* keys = KvRows(call.kv, call.kv.keys, kv_head, key, count, block.extra);
+    SmallGemm(count, block.num_vecs, keys, block.head_dim, 1, block.head_dim, block.queries,
+              block.scores, false);
+  }
+  void AddValues(int64_t key, int64_t count) const {
+    const float* values = KvRows(call.kv, call.kv.values, kv_head, key, count, block.extra);
+    SmallGemm(block.head_dim, block.num_vecs, values, 1, block.head_dim, count, block.scores,
+              block.output, true);
+  }
+};
+
+/// The same by AMX, on packed keys and values.
+struct AmxProducts {
+  const AttentionCall& call;
+  const QueryBlock& block;
+  const AmxKv& kv;
+  int64_t kv_head;
+  AmxActivations queries, weights;
+
+  AmxProducts(const AttentionCall& call, const PrefillBlock& item, const QueryBlock& block,
+              const AmxKv* kv)
+      : call(call), block(block), kv(*kv), kv_head(item.kv_head) {
+    queries.data = reinterpret_cast<uint16_t*>(block.extra);
+    queries.m_tiles = weights.m_tiles = kQueryBlock / 16;
+    queries.k_tiles = block.head_dim / 32;
+    weights.data = reinterpret_cast<uint16_t*>(block.extra + kQueryBlock * block.head_dim);
+    weights.k_tiles = kKeyTile / 32;
+  }
+  void SetQuery(int64_t r, const float* q) const {
+    float* row = block.queries + r * block.head_dim;
+    for (int64_t i = 0; i < block.head_dim; ++i) row[i] = call.options.scale * q[i];
+  }
+  void EndQueries() const {
+    const ConstRows rows(block.queries, kQueryBlock, block.head_dim);
+    for (int64_t tile = 0; tile < queries.m_tiles; ++tile) {
+      AmxPackActivations(rows.Slice(tile * 16, 16), tile, queries);
+    }
+  }
+  void Scores(int64_t key, int64_t) const {
+    AmxMultiply(kv.Keys(kv_head, key), queries, 0, false, block.scores, kQueryBlock);
+  }
+  void AddValues(int64_t key, int64_t count) const {
+    const ConstRows rows(block.scores, count, kQueryBlock);
+    for (int64_t tile = 0; tile < weights.k_tiles; ++tile) {
+      const int64_t first = HWY_MIN(tile * 32, count);
+      AmxPackTransposedActivations(rows.Slice(first, HWY_MIN(count - first, int64_t{32})), tile,
+                                   weights);
+    }
+    AmxMultiply(kv.Values(kv_head, key), weights, 0, true, block.output, kQueryBlock);
+  }
+};
+
+/// Query rows of one key/value head, where row r is position r / heads of heads
+/// first_head + r % heads.
+template <class Products>
+void RunPrefillBlock(const AttentionCall& call, const PrefillBlock& item, const AmxKv* amx,
+                     float* scratch) {
   const int64_t head_dim = call.kv.head_dim;
   QueryBlock block(scratch, head_dim);
   const int64_t num_rows = item.num_positions * item.num_heads;
   block.num_vecs = (num_rows + kLanes - 1) / kLanes;
   std::memset(scratch, 0, PrefillScratch(head_dim) * sizeof(float));
+  const Products products(call, item, block, amx);
   for (int64_t r = 0; r < kQueryBlock; ++r) {
     const int64_t row = HWY_MIN(r, num_rows - 1);  // unused lanes repeat the last row
     const int64_t position = item.first_position + row / item.num_heads;
-    const float* q = call.Query(position, item.first_head + row % item.num_heads);
-    for (int64_t i = 0; i < head_dim; ++i)
-      block.queries[i * kQueryBlock + r] = call.options.scale * q[i];
+    products.SetQuery(r, call.Query(position, item.first_head + row % item.num_heads));
     block.begin[r] = static_cast<float>(call.FirstVisible(position));
     block.end[r] = static_cast<float>(call.EndVisible(position));
     block.largest[r] = kNoScore;
   }
+  products.EndQueries();
 
-  const int64_t offset = item.kv_head * call.kv.head_stride;
   // Positions that some row of the block sees, and those that all of them see.
   const int64_t last = item.first_position + item.num_positions - 1;
   const int64_t any_begin = call.FirstVisible(item.first_position), any_end = call.EndVisible(last);
   const int64_t all_begin = call.FirstVisible(last), all_end = call.EndVisible(item.first_position);
   for (int64_t key = any_begin / kKeyTile * kKeyTile; key < any_end; key += kKeyTile) {
     const int64_t count = HWY_MIN(kKeyTile, any_end - key);
-    const float* keys = call.kv.keys + offset + key * head_dim;
-    const float* values = call.kv.values + offset + key * head_dim;
-    SmallGemm(count, block.num_vecs, keys, head_dim, 1, head_dim, block.queries, block.scores,
-              false);
+    products.Scores(key, count);
     if (call.options.softcap > 0.0f) {
       SoftCapRow(block.scores, count * kQueryBlock, call.options.softcap);
     }
     SoftmaxTile(block, key, count, key >= all_begin && key + count <= all_end);
-    SmallGemm(head_dim, block.num_vecs, values, 1, head_dim, count, block.scores, block.output,
-              true);
+    products.AddValues(key, count);
   }
 
   for (int64_t r = 0; r < num_rows; ++r) {
@@ -189,6 +260,16 @@ void PrefillBlockKernel(const AttentionCall& call, const PrefillBlock& item, flo
         call.Out(item.first_position + r / item.num_heads, item.first_head + r % item.num_heads);
     const float inverse = 1.0f / block.total[r];
     for (int64_t i = 0; i < head_dim; ++i) out[i] = block.output[i * kQueryBlock + r] * inverse;
+  }
+}
+
+/// amx: null for the vector kernels.
+void PrefillBlockKernel(const AttentionCall& call, const PrefillBlock& item, const AmxKv* amx,
+                        float* scratch) {
+  if (amx == nullptr) {
+    RunPrefillBlock<VectorProducts>(call, item, amx, scratch);
+  } else {
+    RunPrefillBlock<AmxProducts>(call, item, amx, scratch);
   }
 }
 

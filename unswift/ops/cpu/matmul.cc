@@ -118,8 +118,11 @@ uint16_t* PackedScratch(ScratchSlot slot, int64_t elements) {
 /// A block of columns of one tile's weights, cut into parts.
 void PackAmxWeights(const MatrixView& weight, const AmxWeights& out) {
   for (int64_t tile = 0; tile < out.n_tiles; ++tile) {
-    const int64_t begin = std::min(tile * 16, weight.rows);
-    const MatrixView rows = weight.Rows(begin, std::min<int64_t>(16, weight.rows - begin));
+    if (tile * 16 >= weight.rows) {  // an odd last tile's neighbour: zeros
+      AmxPackWeights(ConstRows(), tile, out);
+      continue;
+    }
+    const MatrixView rows = weight.Rows(tile * 16, std::min<int64_t>(16, weight.rows - tile * 16));
     if (rows.dtype == DType::kBF16) {
       AmxPackBf16Weights(rows, tile, out);
       continue;
@@ -142,7 +145,7 @@ void AmxTile(const AmxActivations& x, const MatrixView& weight, const float* bia
   float* sums = ThreadScratch(ScratchSlot::kGemmSums, packed.n_tiles * 16 * stride);
   for (int64_t k = 0; k < weight.cols; k += kAmxTileCols) {
     const int64_t count = std::min(kAmxTileCols, weight.cols - k);
-    packed.k_tiles = AmxTiles(count, 32);
+    packed.k_tiles = packed.k_stride = AmxTiles(count, 32);
     PackAmxWeights(weight.Columns(k, count), packed);
     AmxMultiply(packed, x, k / 32, /*accumulate=*/k > 0, sums, stride);
   }

@@ -34,6 +34,8 @@ enum class ScratchSlot {
   kGemmSums,
   kAttentionPartials,
   kAttentionWork,
+  kPackedKeys,
+  kPackedValues,
   kSeriesFeatures,
   kNumSlots,
 };

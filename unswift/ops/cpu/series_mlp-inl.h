@@ -59,21 +59,22 @@ HWY_INLINE F32Vec NextOrder(SeriesBasis basis, int64_t n, F32Vec t, F32Vec previ
   return hn::MulSub(hn::Add(t, t), current, previous);
 }
 
-/// Features of units [begin, end) of one row, all orders; `features` is the row's first feature.
-void SeriesFeatureUnits(const SeriesUnits& units, const float* z, const float* u, int64_t begin,
-                        int64_t end, float* features) {
+/// Features of units [begin, end) of one row, orders [orders.first, orders.last); `features` is the
+/// row's first feature of these orders. The recurrence starts from order 0 every time: a few
+/// multiply-adds per vector, where keeping its state would be four streams of memory.
+void SeriesFeatureUnits(const SeriesUnits& units, const OrderRange& orders, const float* z,
+                        const float* u, int64_t begin, int64_t end, float* features) {
   const F32Tag d;
-  const int64_t num_orders = static_cast<int64_t>(units.units_of_order.size());
   for (int64_t j = begin; j < end; j += kLanes) {
     const int64_t lanes = HWY_MIN(kLanes, end - j);
     const auto arg = MakeArgument(units, LoadUpTo(z + j, lanes), j, lanes);
     const auto scale = u == nullptr ? hn::Set(d, 1.0f) : LoadUpTo(u + j, lanes);
     auto previous = hn::Zero(d), current = hn::Set(d, 1.0f);
     float* out = features + j;
-    for (int64_t n = 0; n < num_orders; ++n) {
+    for (int64_t n = 0; n < orders.last; ++n) {
       const int64_t count = HWY_MIN(lanes, units.units_of_order[n] - j);
       if (count <= 0) break;  // orders descend along the units
-      if (n >= units.first_order) {
+      if (n >= orders.first) {
         const auto p = n == 0 ? current : Guarded(units, arg, n, current);
         StoreUpTo(hn::Mul(p, scale), out, count);
         out += units.units_of_order[n];
@@ -83,23 +84,6 @@ void SeriesFeatureUnits(const SeriesUnits& units, const float* z, const float* u
       current = next;
     }
   }
-}
-
-/// Feature n of the first `count` units of a row, and one step of the recurrence. Order 0 starts
-/// it.
-void SeriesOrderStep(const SeriesUnits& units, const SeriesOrderRow& row, int64_t n,
-                     int64_t count) {
-  const F32Tag d;
-  ForEachVector(count, [&](int64_t j, int64_t lanes) HWY_ATTR {
-    const auto arg = MakeArgument(units, LoadUpTo(row.z + j, lanes), j, lanes);
-    const auto previous = n == 0 ? hn::Zero(d) : LoadUpTo(row.previous + j, lanes);
-    const auto current = n == 0 ? hn::Set(d, 1.0f) : LoadUpTo(row.current + j, lanes);
-    auto p = n == 0 ? current : Guarded(units, arg, n, current);
-    if (row.u != nullptr) p = hn::Mul(p, LoadUpTo(row.u + j, lanes));
-    StoreUpTo(p, row.feature + j, lanes);
-    StoreUpTo(current, row.previous + j, lanes);
-    StoreUpTo(NextOrder(units.basis, n, arg.t, previous, current), row.current + j, lanes);
-  });
 }
 
 }  // namespace HWY_NAMESPACE

@@ -17,7 +17,6 @@
 namespace unswift {
 
 HWY_EXPORT(SeriesFeatureUnits);
-HWY_EXPORT(SeriesOrderStep);
 
 namespace {
 
@@ -36,36 +35,48 @@ MatMulMode ModeOf(bool accumulate) {
   return accumulate ? MatMulMode::kAccumulate : MatMulMode::kOverwrite;
 }
 
-void FewRows(const SeriesUnits& units, ConstRows z, ConstRows u, const MatrixView& theta, Rows y,
-             ThreadPool& pool, bool accumulate) {
-  const int64_t num_features = units.num_features();
-  float* memory = ThreadScratch(ScratchSlot::kSeriesFeatures, z.rows * num_features);
-  const Rows features(memory, z.rows, num_features);
-  SeriesFeatures(units, z, u, features, pool);
-  MatMul(features, theta, nullptr, y, pool, ModeOf(accumulate));
+// Features of many rows are formed and multiplied by groups of orders, so that they take at most
+// about this many floats (64 MB), or one order's if those are more. Part of the definition of the
+// result: a sum is cut where a group ends.
+constexpr int64_t kMaxFeatures = 16 << 20;
+
+int64_t NumFeatures(const SeriesUnits& units, const OrderRange& orders) {
+  int64_t count = 0;
+  for (int64_t n = orders.first; n < orders.last; ++n) count += units.units_of_order[n];
+  return count;
 }
 
-void ManyRows(const SeriesUnits& units, ConstRows z, ConstRows u, const MatrixView& theta, Rows y,
-              ThreadPool& pool, bool accumulate) {
-  const int64_t m = z.rows, h = z.cols;
-  AlignedBuffer previous_memory, current_memory, feature_memory;
-  const Rows previous(previous_memory.Get(m * h), m, h);
-  const Rows current(current_memory.Get(m * h), m, h);
-  const Rows feature(feature_memory.Get(m * h), m, h);
-  int64_t first_column = 0;
-  for (int64_t n = 0; n < static_cast<int64_t>(units.units_of_order.size()); ++n) {
-    const int64_t count = units.units_of_order[n];
-    if (count == 0) break;
-    ForEachRow(m, count, pool, [&](int64_t r) {
-      const SeriesOrderRow row{z.row(r).data(), RowOrNull(u, r), previous.row(r).data(),
-                               current.row(r).data(), feature.row(r).data()};
-      HWY_DYNAMIC_DISPATCH(SeriesOrderStep)(units, row, n, count);
-    });
-    if (n < units.first_order) continue;
-    MatMul(feature.Columns(0, count), theta.Columns(first_column, count), nullptr, y, pool,
-           ModeOf(accumulate || first_column > 0));
-    first_column += count;
+OrderRange AllOrders(const SeriesUnits& units) {
+  return {units.first_order, static_cast<int64_t>(units.units_of_order.size())};
+}
+
+/// The orders from `first` on that form one group.
+OrderRange NextGroup(const SeriesUnits& units, int64_t first, int64_t rows) {
+  OrderRange orders = {first, first + 1};
+  const int64_t end = AllOrders(units).last;
+  while (orders.last < end && rows * NumFeatures(units, {first, orders.last + 1}) <= kMaxFeatures) {
+    ++orders.last;
   }
+  return orders;
+}
+
+void FormFeatures(const SeriesUnits& units, const OrderRange& orders, ConstRows z, ConstRows u,
+                  Rows features, ThreadPool& pool) {
+  const auto form = [&](int64_t r, int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(SeriesFeatureUnits)
+    (units, orders, z.row(r).data(), RowOrNull(u, r), begin, end, features.row(r).data());
+  };
+  if (z.rows > kSkinnyRows) {
+    pool.ParallelFor(z.rows, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) form(r, 0, z.cols);
+    });
+    return;
+  }
+  const int64_t grain =
+      std::max<int64_t>(64, kMinElementsPerPiece / std::max<int64_t>(orders.last, 1));
+  pool.ParallelFor(z.cols, grain / 64 * 64, [&](int64_t begin, int64_t end) {
+    for (int64_t r = 0; r < z.rows; ++r) form(r, begin, end);
+  });
 }
 
 }  // namespace
@@ -74,14 +85,7 @@ void SeriesFeatures(const SeriesUnits& units, ConstRows z, ConstRows u, Rows fea
                     ThreadPool& pool) {
   CheckShapes(units, z, u);
   UNSWIFT_CHECK(features.rows == z.rows && features.cols == units.num_features());
-  const int64_t orders = static_cast<int64_t>(units.units_of_order.size());
-  const int64_t grain = std::max<int64_t>(64, kMinElementsPerPiece / std::max<int64_t>(orders, 1));
-  pool.ParallelFor(z.cols, grain / 64 * 64, [&](int64_t begin, int64_t end) {
-    for (int64_t r = 0; r < z.rows; ++r) {
-      HWY_DYNAMIC_DISPATCH(SeriesFeatureUnits)
-      (units, z.row(r).data(), RowOrNull(u, r), begin, end, features.row(r).data());
-    }
-  });
+  FormFeatures(units, AllOrders(units), z, u, features, pool);
 }
 
 void SeriesDownProjection(const SeriesUnits& units, ConstRows z, ConstRows u,
@@ -92,10 +96,19 @@ void SeriesDownProjection(const SeriesUnits& units, ConstRows z, ConstRows u,
     for (int64_t r = 0; r < y.rows && !accumulate; ++r) std::ranges::fill(y.row(r), 0.0f);
     return;
   }
-  if (z.rows <= kSkinnyRows) {
-    FewRows(units, z, u, theta, y, pool, accumulate);
-  } else {
-    ManyRows(units, z, u, theta, y, pool, accumulate);
+  // Few rows: all features, one streaming matmul. Many: group by group.
+  OrderRange orders = AllOrders(units);
+  const int64_t end = orders.last;
+  if (z.rows > kSkinnyRows) orders = NextGroup(units, units.first_order, z.rows);
+  for (int64_t column = 0; column < theta.cols;) {
+    const int64_t count = NumFeatures(units, orders);
+    float* memory = ThreadScratch(ScratchSlot::kSeriesFeatures, z.rows * count);
+    const Rows features(memory, z.rows, count);
+    FormFeatures(units, orders, z, u, features, pool);
+    MatMul(features, theta.Columns(column, count), nullptr, y, pool,
+           ModeOf(accumulate || column > 0));
+    column += count;
+    if (orders.last < end) orders = NextGroup(units, orders.last, z.rows);
   }
 }
 

@@ -73,15 +73,27 @@ Matrix Rope(ConstRows x, int64_t head_dim, std::span<const int32_t> positions,
   return y;
 }
 
+namespace {
+
+/// The kv_len rows of one head.
+std::vector<float> HeadRows(const KvView& kv, const void* stored, int64_t kv_head) {
+  std::vector<float> rows(kv.kv_len * kv.head_dim);
+  const int64_t first = kv_head * kv.head_stride * BlockBytes(kv.dtype);
+  RowToF32(kv.dtype, static_cast<const std::byte*>(stored) + first, rows);
+  return rows;
+}
+
+}  // namespace
+
 Matrix Attention(ConstRows q, const KvView& kv, const AttentionOptions& options) {
   Matrix out(q.rows, q.cols);
   const int64_t num_heads = q.cols / kv.head_dim;
-  for (int64_t r = 0; r < q.rows; ++r) {
-    const int64_t visible = kv.kv_len - (q.rows - 1 - r);
-    for (int64_t head = 0; head < num_heads; ++head) {
-      const int64_t kv_head = head / (num_heads / kv.num_key_value_heads);
-      const float* keys = kv.keys + kv_head * kv.head_stride;
-      const float* values = kv.values + kv_head * kv.head_stride;
+  for (int64_t head = 0; head < num_heads; ++head) {
+    const int64_t kv_head = head / (num_heads / kv.num_key_value_heads);
+    const std::vector<float> keys = HeadRows(kv, kv.keys, kv_head);
+    const std::vector<float> values = HeadRows(kv, kv.values, kv_head);
+    for (int64_t r = 0; r < q.rows; ++r) {
+      const int64_t visible = kv.kv_len - (q.rows - 1 - r);
       const float* query = q.row(r).data() + head * kv.head_dim;
       std::vector<double> weights(visible);
       for (int64_t p = 0; p < visible; ++p) {
