@@ -46,7 +46,8 @@ class KvCache {
   virtual int64_t num_bytes() const = 0;
 };
 
-/// Makes an empty cache. policy: "full". codec: "f32", "f16", "bf16". Errors: kUnsupported naming what exists.
+/// Makes an empty cache. policy: "full". codec: "f32", "f16", "bf16". Errors: kUnsupported naming
+/// what exists.
 Result<std::unique_ptr<KvCache>> MakeKvCache(const KvShape& shape, std::string_view policy = "full",
                                              std::string_view codec = "f32");
 
