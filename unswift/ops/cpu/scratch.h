@@ -29,6 +29,7 @@ class AlignedBuffer {
 enum class ScratchSlot {
   kActivations,
   kWidenedTile,
+  kPackedRow,
   kAttentionPartials,
   kAttentionWork,
   kSeriesFeatures,
