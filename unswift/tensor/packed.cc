@@ -16,7 +16,7 @@ constexpr int64_t kPartBytes = 4 * kPackedRows;
 constexpr std::byte kQ8Zero{128};
 constexpr std::byte kQ4Zeros{0x88};
 
-constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t CeilDiv(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
 /// Byte i of a row in a part of a tile.
 std::byte* Place(std::byte* tile, int64_t part, int64_t row, int64_t i) {

@@ -25,7 +25,7 @@ namespace {
 constexpr int kParts = 8;  // of 64 weight bytes: 16 rows x 4 columns
 constexpr int64_t kBlockFloats = 2 * kQuantBlockSize / static_cast<int64_t>(sizeof(float));
 constexpr int kMaxCols = 8;           // activation rows of one pass
-constexpr int kPrefetchBytes = 2048;  // ahead in each stream
+constexpr int kPrefetchBytes = 4096;  // ahead in each stream
 constexpr int64_t kScaleBytes = 2 * kPackedRows;
 
 int64_t NumBlocks(int64_t k) { return (k + kQuantBlockSize - 1) / kQuantBlockSize; }
