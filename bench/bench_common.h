@@ -3,6 +3,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -13,6 +14,7 @@
 #include "unswift/base/thread_pool.h"
 #include "unswift/ops/bandwidth.h"
 #include "unswift/tensor/convert.h"
+#include "unswift/tensor/packed.h"
 #include "unswift/tensor/tensor_view.h"
 
 namespace unswift {
@@ -45,6 +47,7 @@ inline std::vector<float> RandomFloats(int64_t count, uint64_t seed, double scal
 class BenchWeight {
  public:
   BenchWeight(DType dtype, int64_t rows, int64_t cols) {
+    if (IsQuantized(dtype)) return MakePacked(dtype, rows, cols);
     const int64_t row_bytes = cols * BlockBytes(dtype);
     bytes_.resize(rows * row_bytes);
     constexpr int64_t kDistinct = 61;
@@ -61,6 +64,22 @@ class BenchWeight {
   const MatrixView& view() const { return view_; }
 
  private:
+  void MakePacked(DType dtype, int64_t rows, int64_t cols) {
+    bytes_.resize(PackedView(dtype, rows, cols, nullptr).num_bytes());
+    view_ = PackedView(dtype, rows, cols, bytes_.data());
+    constexpr int64_t kDistinctGroups = 5;
+    const int64_t group_bytes = kPackedRows * view_.row_bytes;
+    for (int64_t g = 0; g * kPackedRows < rows; ++g) {
+      std::byte* group = bytes_.data() + g * group_bytes;
+      if (g < kDistinctGroups) {
+        const std::vector<float> values = RandomFloats(kPackedRows * cols, g, 0.05);
+        PackRows(dtype, ConstRows(values.data(), kPackedRows, cols), group);
+      } else {
+        std::copy_n(bytes_.data() + g % kDistinctGroups * group_bytes, group_bytes, group);
+      }
+    }
+  }
+
   std::vector<std::byte> bytes_;
   MatrixView view_;
 };

@@ -24,7 +24,8 @@ bool IsCorrect(ConstRows x, const MatrixView& weight, ConstRows y) {
 void BM_MatMul(benchmark::State& state, DType dtype, int64_t weight_bytes) {
   const int64_t m = state.range(0), k = state.range(1);
   const int threads = static_cast<int>(state.range(2));
-  const int64_t n = weight_bytes / (k * BlockBytes(dtype));
+  const int64_t row_bytes = k / BlockElements(dtype) * BlockBytes(dtype);
+  const int64_t n = weight_bytes / row_bytes / kPackedRows * kPackedRows;
   static std::map<std::tuple<DType, int64_t, int64_t>, BenchWeight> weights;  // the last one
   const std::tuple key(dtype, n, k);
   if (!weights.contains(key)) {
@@ -61,6 +62,9 @@ void Tiled(benchmark::internal::Benchmark* b) {
 BENCHMARK_CAPTURE(BM_MatMul, bf16, DType::kBF16, kLarge)->Apply(Streaming);
 BENCHMARK_CAPTURE(BM_MatMul, f16, DType::kF16, kLarge)->Apply(Streaming);
 BENCHMARK_CAPTURE(BM_MatMul, f32, DType::kF32, kLarge)->Apply(Streaming);
+BENCHMARK_CAPTURE(BM_MatMul, q8_0, DType::kQ8_0, kLarge)->Apply(Streaming);
+BENCHMARK_CAPTURE(BM_MatMul, q4_0, DType::kQ4_0, kLarge)->Apply(Streaming);
+BENCHMARK_CAPTURE(BM_MatMul, q8_0_prefill, DType::kQ8_0, kSmall / 2)->Apply(Tiled);
 BENCHMARK_CAPTURE(BM_MatMul, bf16_prefill, DType::kBF16, kSmall)->Apply(Tiled);
 BENCHMARK_CAPTURE(BM_MatMul, f32_prefill, DType::kF32, 2 * kSmall)->Apply(Tiled);
 

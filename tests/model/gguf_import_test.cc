@@ -285,8 +285,8 @@ TEST_F(GgufImportTest, RefusesWhatItCannotKeep) {
   }
   EXPECT_TRUE(
       FailsWith(Import(k_quant.gguf), unsupported, "tensor 'blk.0.ffn_down.weight': type Q6_K"));
-  EXPECT_TRUE(FailsWith(Import(TinyModel().gguf, DType::kQ8_0), ErrorCode::kInvalidArgument,
-                        "expected f32, f16 or bf16, got q8_0"));
+  EXPECT_TRUE(FailsWith(Import(TinyModel().gguf, DType::kI8), ErrorCode::kInvalidArgument,
+                        "expected f32, f16, bf16, q8_0 or q4_0, got i8"));
   ExpectNothingWritten();
 }
 
@@ -387,6 +387,48 @@ TEST_F(GgufImportTest, SmolLM2) {
       EXPECT_TRUE(produced.contains(key) && produced[key] == value) << file << " " << key;
     }
     EXPECT_EQ(produced.size(), expected.size()) << file;
+  }
+}
+
+/// Where docs/release_format.md puts row r, column c of a packed q8_0 matrix of `tiles` tiles a
+/// row.
+float PackedQ8At(const std::byte* data, int64_t tiles, int64_t r, int64_t c) {
+  const std::byte* tile = data + (r / 16 * tiles + c / 32) * 544;
+  uint16_t scale;
+  std::memcpy(&scale, tile + 2 * (r % 16), 2);
+  const auto byte = std::to_integer<int>(tile[32 + c % 32 / 4 * 64 + 4 * (r % 16) + c % 4]);
+  return F16ToF32(scale) * static_cast<float>(byte - 128);
+}
+
+TEST_F(GgufImportTest, QuantisedMatricesArePacked) {
+  const TinyModel model;
+  const auto report = Import(model.gguf, DType::kQ8_0);
+  ASSERT_TRUE(Succeeds(report));
+  EXPECT_GT(report->loss.relative_rms(), 2e-3);
+  EXPECT_LT(report->loss.relative_rms(), 1e-2);
+  const Json config = Produced("config.json");
+  EXPECT_EQ(config["model_type"], "unswift");
+  EXPECT_EQ(config["unswift"]["model_type"], "llama");
+  EXPECT_EQ(config["unswift"]["weights"], "q8_0");
+  const auto checkpoint = Checkpoint::Open(dir_ / "model");
+  ASSERT_TRUE(Succeeds(checkpoint));
+  for (const auto& [name, values] : model.hf) {
+    const TensorView* view = checkpoint->Find(name);
+    ASSERT_NE(view, nullptr) << name;
+    if (name.find("norm") != name.npos) {
+      EXPECT_EQ(view->dtype, DType::kF32);
+      continue;
+    }
+    const int64_t cols = name.find("down_proj") != name.npos ? kFeedForward : kHidden;
+    const auto rows = static_cast<int64_t>(values.size()) / cols;
+    ASSERT_EQ(view->shape, (Shape{(rows + 15) / 16, cols / 32, 544})) << name;
+    std::vector<std::byte> blocks(values.size() / 32 * 34);
+    std::vector<float> expected(values.size());
+    RowFromF32(DType::kQ8_0, values, blocks.data());
+    RowToF32(DType::kQ8_0, blocks.data(), expected);
+    for (int64_t i = 0; i < rows * cols; ++i) {
+      ASSERT_EQ(PackedQ8At(view->data, cols / 32, i / cols, i % cols), expected[i]) << name;
+    }
   }
 }
 

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <string>
@@ -12,6 +13,7 @@
 #include "unswift/base/random.h"
 #include "unswift/ops/cpu/targets.h"
 #include "unswift/tensor/convert.h"
+#include "unswift/tensor/packed.h"
 #include "unswift/tensor/rows.h"
 #include "unswift/tensor/tensor_view.h"
 
@@ -91,6 +93,29 @@ class TestWeight {
   std::vector<std::byte> bytes_;
 };
 
+/// The same, quantised and packed. magnitude: of the normal values.
+class TestPackedWeight {
+ public:
+  TestPackedWeight(DType dtype, int64_t rows, int64_t cols, uint64_t seed, int64_t misalign = 0,
+                   double magnitude = 1.0)
+      : dtype_(dtype), rows_(rows), cols_(cols), misalign_(misalign) {
+    TestRows values(rows, cols, seed, magnitude);
+    const int64_t row_bytes = PackedView(dtype, rows, cols, nullptr).row_bytes;
+    bytes_.resize(misalign + PackedView(dtype, rows, cols, nullptr).num_bytes());
+    for (int64_t r = 0; r < rows; r += kPackedRows) {
+      const ConstRows group = values.view().Slice(r, std::min(kPackedRows, rows - r));
+      PackRows(dtype, group, bytes_.data() + misalign + r * row_bytes);
+    }
+  }
+  MatrixView view() const { return PackedView(dtype_, rows_, cols_, bytes_.data() + misalign_); }
+
+ private:
+  DType dtype_;
+  int64_t rows_, cols_, misalign_;
+  std::vector<std::byte> bytes_;
+};
+
+inline const DType kQuantizedTypes[] = {DType::kQ8_0, DType::kQ4_0};
 inline const DType kFloatTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
 
 }  // namespace unswift

@@ -210,6 +210,51 @@ TEST_F(ProtectTest, ThePredictedSlowdownIsTheBytesOfTheFiles) {
               5e-3);
 }
 
+TEST_F(ProtectTest, QuantisedTheta) {
+  Prepare(MakeTinyLlama(5, true, false, 64));
+  double error[2][2];
+  for (const DType dtype : {DType::kQ8_0, DType::kQ4_0}) {
+    for (const bool carry : {false, true}) {
+      ProtectOptions options = Options(16);
+      options.theta_dtype = dtype;
+      options.carry_rounding = carry;
+      options.sign_flip = true;
+      const auto report = Make(options);
+      ASSERT_TRUE(report.has_value()) << report.error().message;
+      EXPECT_NEAR(report->mean_order, 16, 0.3);
+      const OpenedModel original = OpenModel(source_, {}, pool_).value();
+      const OpenedModel release = OpenModel(target_, {}, pool_).value();
+      const SeriesWeights& series = *release.model.layers()[0].mlp.series;
+      EXPECT_EQ(series.theta.dtype, dtype);
+      EXPECT_EQ(release.model.layers()[0].mlp.up_proj.weight.dtype, DType::kF32);
+      for (const int64_t units : series.units_of_order) EXPECT_EQ(units % 32, 0);
+      EXPECT_NEAR(report->predicted_slowdown,
+                  static_cast<double>(release.model.weight_bytes_per_token()) /
+                      static_cast<double>(original.model.weight_bytes_per_token()),
+                  1e-2);
+      error[dtype == DType::kQ4_0][carry] = LogitError();
+      std::filesystem::remove_all(target_);
+    }
+  }
+  EXPECT_LT(3 * error[0][true], error[0][false]);
+  EXPECT_LT(error[1][true], error[1][false]);
+  EXPECT_LT(5 * error[0][true], error[1][true]);
+}
+
+TEST_F(ProtectTest, QuantisedThetaOfAPlainMlp) {
+  Prepare(MakeTinyGpt2(6));
+  ProtectOptions options = Options(16);
+  options.theta_dtype = DType::kQ8_0;
+  options.units_per_layer = 32;
+  ASSERT_TRUE(Make(options).has_value());
+  EXPECT_LT(LogitError(), 5e-2);
+  std::filesystem::remove_all(target_);
+  options.units_per_layer.reset();  // 48
+  const auto report = Make(options);
+  ASSERT_FALSE(report.has_value());
+  EXPECT_NE(report.error().message.find("multiple of 32"), std::string::npos);
+}
+
 TEST_F(ProtectTest, BadRequestsLeaveNothing) {
   Prepare(MakeTinyLlama(1, true));
   const auto refused = [&](const ProtectOptions& options, const char* word) {

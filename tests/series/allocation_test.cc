@@ -147,5 +147,37 @@ TEST(Allocation, UniformSpreadsARemainder) {
   }
 }
 
+TEST(EqualiseOrders, KeepsTheSumAndTheOrder) {
+  Random random(4);
+  int64_t surplus = 0, wanted = 0, given = 0;
+  for (int layer = 0; layer < 20; ++layer) {
+    std::vector<int32_t> orders(8 * 32);
+    for (int32_t& order : orders) order = 1 + static_cast<int32_t>(random.NextBelow(32));
+    std::sort(orders.rbegin(), orders.rend());
+    const std::vector<int32_t> before = orders;
+    EqualiseOrders(orders, 32, surplus);
+    EXPECT_TRUE(std::is_sorted(orders.rbegin(), orders.rend()));
+    for (size_t i = 0; i < orders.size(); ++i) {
+      EXPECT_EQ(orders[i], orders[i / 32 * 32]);
+      EXPECT_GE(orders[i], 1);
+      EXPECT_LE(orders[i], 32);
+      wanted += before[i];
+      given += orders[i];
+    }
+    EXPECT_EQ(given - wanted, surplus);
+    EXPECT_LT(surplus, 32);
+  }
+}
+
+TEST(EqualiseOrders, WholeBlocksStay) {
+  std::vector<int32_t> orders(96, 7);
+  std::fill_n(orders.begin(), 32, 9);
+  const std::vector<int32_t> before = orders;
+  int64_t surplus = 0;
+  EqualiseOrders(orders, 32, surplus);
+  EXPECT_EQ(orders, before);
+  EXPECT_EQ(surplus, 0);
+}
+
 }  // namespace
 }  // namespace unswift

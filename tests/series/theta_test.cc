@@ -9,6 +9,7 @@
 #include "unswift/ops/cpu/targets.h"
 #include "unswift/series/carry.h"
 #include "unswift/tensor/convert.h"
+#include "unswift/tensor/packed.h"
 
 namespace unswift {
 namespace {
@@ -181,6 +182,97 @@ TEST_P(ThetaTargets, ConstantTerm) {
   EXPECT_DOUBLE_EQ(maker.ConstantTerm(down), expected);
   EXPECT_EQ(maker.num_features(),
             static_cast<int64_t>(units.fit.coefficients.size()) - maker.num_units());
+}
+
+// 64 units of random coefficients, equal orders in blocks of 32, as quantised types need them.
+struct Random64Units {
+  SeriesFit fit;
+  SeriesCarry carry;
+
+  Random64Units() {
+    Random random(15);
+    fit.offset.assign(1, 0);
+    carry.offset.assign(1, 0);
+    for (int i = 0; i < 64; ++i) {
+      const int order = i < 32 ? 11 : 4;
+      fit.units.push_back(i);
+      fit.orders.push_back(order);
+      fit.centre.push_back(0.0f);
+      fit.inv_radius.push_back(0.2f);
+      for (int n = 0; n <= order; ++n) {
+        fit.coefficients.push_back(random.NextNormal() * std::exp(-0.4 * n));
+      }
+      for (int n = 0; n < order * (order + 1) / 2; ++n) {
+        carry.packed.push_back(static_cast<float>(0.3 * random.NextNormal()));
+      }
+      fit.offset.push_back(static_cast<int64_t>(fit.coefficients.size()));
+      carry.offset.push_back(static_cast<int64_t>(carry.packed.size()));
+    }
+    carry.orders = fit.orders;
+  }
+};
+
+// As above, a block of 32 units of one row at a time. A value at a tie moves by a whole step, and
+// what it hands on may move a few more; a wrong scale or term would move all.
+TEST_P(ThetaTargets, QuantisedAgreesWithTheGenericForm) {
+  const Random64Units units;
+  const int rows = 37;
+  const std::vector<float> down = RandomDown(rows * 64);
+  for (const DType dtype : {DType::kQ8_0, DType::kQ4_0}) {
+    for (const bool carried : {false, true}) {
+      for (const int first_order : {0, 1}) {
+        const SeriesCarry* carry = carried ? &units.carry : nullptr;
+        const ThetaMaker maker(units.fit, carry, dtype, first_order);
+        const MatrixView shape = PackedView(dtype, rows, maker.num_features(), nullptr);
+        std::vector<std::byte> stored(shape.num_bytes());
+        const auto done =
+            maker.MakeRows(ConstRows(down.data(), rows, 64), stored.data(), shape.row_bytes);
+        ASSERT_TRUE(done) << done.error().message;
+        const MatrixView theta = PackedView(dtype, rows, maker.num_features(), stored.data());
+        std::vector<float> actual(maker.num_features());
+        int64_t equal = 0, total = 0;
+        for (int r = 0; r < rows; ++r) {
+          MatrixRowToF32(theta, r, actual);
+          for (int block = 0; block < 64; block += 32) {
+            std::vector<int64_t> lanes;
+            for (int i = 0; i < 32; ++i) lanes.push_back(block + i);
+            const auto expected =
+                RoundLanes(units.fit, carry, std::span(down).subspan(r * 64 + block, 32), lanes,
+                           first_order, RoundToDType(dtype));
+            int64_t column = block;
+            for (size_t n = first_order; n < expected.size(); ++n) {
+              for (int i = 0; i < 32; ++i, ++total) equal += expected[n][i] == actual[column + i];
+              column += maker.units_of_order()[n];
+            }
+          }
+        }
+        EXPECT_EQ(total, rows * maker.num_features());
+        EXPECT_GT(equal, total * 97 / 100) << DTypeName(dtype) << carried << first_order;
+      }
+    }
+  }
+}
+
+TEST_P(ThetaTargets, QuantisedRefusesWhatItCannotHold) {
+  Random64Units units;
+  std::vector<float> down(16 * 64, 1.0f);
+  units.fit.unit(40)[2] = 1e8;
+  for (const DType dtype : {DType::kQ8_0, DType::kQ4_0}) {
+    const ThetaMaker maker(units.fit, &units.carry, dtype, 0);
+    const MatrixView shape = PackedView(dtype, 16, maker.num_features(), nullptr);
+    std::vector<std::byte> out(shape.num_bytes());
+    const auto refused =
+        maker.MakeRows(ConstRows(down.data(), 16, 64), out.data(), shape.row_bytes);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kInvalidData);
+    EXPECT_THAT(refused.error().message, HasSubstr("units 32 to 63 order 2"));
+  }
+  const Random64Units good;
+  down[9 * 64 + 50] = std::nanf("");
+  const ThetaMaker maker(good.fit, &good.carry, DType::kQ8_0, 0);
+  const MatrixView shape = PackedView(DType::kQ8_0, 16, maker.num_features(), nullptr);
+  std::vector<std::byte> out(shape.num_bytes());
+  EXPECT_FALSE(maker.MakeRows(ConstRows(down.data(), 16, 64), out.data(), shape.row_bytes));
 }
 
 INSTANTIATE_TEST_SUITE_P(PerIsa, ThetaTargets, testing::ValuesIn(KernelTargets()),

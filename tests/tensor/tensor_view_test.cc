@@ -30,22 +30,17 @@ TEST(MatrixView, RangesOfAPlainMatrix) {
   EXPECT_EQ(*reinterpret_cast<const float*>(matrix.Rows(1, 1).row(0)), 3.0f);
 }
 
-TEST(MatrixView, RangesOfAQuantisedMatrix) {
-  std::byte bytes[2 * 3 * 34] = {};
-  const MatrixView matrix = AsMatrix({DType::kQ8_0, {2, 96}, bytes, sizeof(bytes)});
-  EXPECT_EQ(matrix.row_bytes, 3 * 34);
-  const MatrixView columns = matrix.Columns(32, 64);
-  EXPECT_EQ(columns.row(1) - bytes, 3 * 34 + 34);
-  EXPECT_EQ(columns.num_bytes(), 2 * 2 * 34);
-}
-
 TEST(MatrixViewDeathTest, RangesMustFit) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  std::byte bytes[34] = {};
-  const MatrixView matrix = AsMatrix({DType::kQ8_0, {1, 32}, bytes, sizeof(bytes)});
+  std::byte bytes[2 * 544] = {};
+  const MatrixView matrix{DType::kQ8_0, 20, 32, 34, bytes};
   EXPECT_DEATH(matrix.Columns(16, 16), "broken invariant");
+  EXPECT_DEATH(matrix.Columns(0, 16), "broken invariant");
   EXPECT_DEATH(matrix.Columns(0, 64), "broken invariant");
-  EXPECT_DEATH(matrix.Rows(1, 1), "broken invariant");
+  EXPECT_DEATH(matrix.Rows(1, 16), "broken invariant");
+  EXPECT_DEATH(matrix.Rows(0, 17), "broken invariant");
+  EXPECT_DEATH(matrix.Rows(16, 16), "broken invariant");
+  EXPECT_DEATH(matrix.row(0), "broken invariant");
 }
 
 TEST(Rows, SlicesAndColumnsShareTheData) {

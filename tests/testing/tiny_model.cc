@@ -195,13 +195,13 @@ Json LetterTokenizer(int64_t vocab_size) {
 
 }  // namespace
 
-TinyModel MakeTinyLlama(uint64_t seed, bool tied, bool biases) {
+TinyModel MakeTinyLlama(uint64_t seed, bool tied, bool biases, int64_t intermediate_size) {
   TinyModel model;
   model.config = {{"architectures", {"LlamaForCausalLM"}},
                   {"model_type", "llama"},
                   {"vocab_size", 11},
                   {"hidden_size", 16},
-                  {"intermediate_size", 24},
+                  {"intermediate_size", intermediate_size},
                   {"num_hidden_layers", 2},
                   {"num_attention_heads", 4},
                   {"num_key_value_heads", 2},
@@ -228,9 +228,9 @@ TinyModel MakeTinyLlama(uint64_t seed, bool tied, bool biases) {
     linear(p + "self_attn.k_proj", 8, 16, 0.5);
     linear(p + "self_attn.v_proj", 8, 16, 0.5);
     linear(p + "self_attn.o_proj", 16, 16, 0.3);
-    linear(p + "mlp.gate_proj", 24, 16, 0.5);
-    linear(p + "mlp.up_proj", 24, 16, 0.5);
-    linear(p + "mlp.down_proj", 16, 24, 0.3);
+    linear(p + "mlp.gate_proj", intermediate_size, 16, 0.5);
+    linear(p + "mlp.up_proj", intermediate_size, 16, 0.5);
+    linear(p + "mlp.down_proj", 16, intermediate_size, 0.3);
   }
   add.Add("model.norm.weight", {16}, 0.1, 1.0);
   if (!tied) add.Add("lm_head.weight", {11, 16}, 1.0);

@@ -21,7 +21,8 @@ struct TinyModel {
 
 /// Llama with grouped-query attention: hidden 16, 2 layers, 4 heads, 2 key/value heads, mlp 24,
 /// vocab 11.
-TinyModel MakeTinyLlama(uint64_t seed, bool tied, bool biases = false);
+TinyModel MakeTinyLlama(uint64_t seed, bool tied, bool biases = false,
+                        int64_t intermediate_size = 24);
 /// GPT-2: hidden 12, 2 layers, 3 heads, mlp 48, vocab 9, 32 positions, gelu_new.
 TinyModel MakeTinyGpt2(uint64_t seed);
 

@@ -7,7 +7,7 @@ namespace unswift {
 namespace {
 
 struct BenchOptions {
-  std::vector<std::string> models;
+  std::vector<std::string> models, weights;
   SpeedOptions speed;
 };
 
@@ -72,8 +72,16 @@ Result<ExitStatus> RunBench(CommandLine& line, const BenchOptions& options) {
   opened.reserve(options.models.size());
   std::vector<std::unique_ptr<Decoder>> owned;
   std::vector<Decoder*> decoders;
-  for (const std::string& directory : options.models) {
-    UNSWIFT_ASSIGN_OR_RETURN(OpenedModel model, OpenModel(directory, {}, line.pool()));
+  const size_t num_weights = options.weights.size();
+  if (num_weights > 1 && num_weights != options.models.size()) {
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "[bench] --weights: expected one type, or one for each of {} models, got {}",
+                     options.models.size(), num_weights);
+  }
+  for (size_t i = 0; i < options.models.size(); ++i) {
+    OpenModelOptions open;
+    if (num_weights > 0) open.weights = ParseDType(options.weights[num_weights == 1 ? 0 : i]);
+    UNSWIFT_ASSIGN_OR_RETURN(OpenedModel model, OpenModel(options.models[i], open, line.pool()));
     opened.push_back(std::move(model));
     owned.push_back(std::make_unique<Decoder>(opened.back().model, line.pool()));
     decoders.push_back(owned.back().get());
@@ -98,6 +106,12 @@ void AddBench(CommandLine& line) {
       [&line, options] { return RunBench(line, *options); });
   command->add_option("MODEL", options->models, "checkpoints or releases; ratios are to the first")
       ->required();
+  command
+      ->add_option("--weights", options->weights,
+                   "type of the weights in memory, for all or (a,b,...) one per model: f32, f16, "
+                   "bf16, q8_0, q4_0 or stored")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0", "q4_0", "stored"}));
   command->add_option("--prompt-tokens", options->speed.prompt_tokens)
       ->check(CLI::Range(2, 1 << 20))
       ->capture_default_str();

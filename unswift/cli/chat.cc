@@ -95,6 +95,7 @@ void AddChat(CommandLine& line) {
   CLI::App* command = line.AddCommand("chat", "a conversation at the terminal",
                                       [&line, options] { return RunChat(line, *options); });
   AddModel(command, options->model);
+  line.AddWeights(command);
   command->add_option("--system", options->system, "the system message");
   command->add_option("--max-new-tokens", options->generation.max_new_tokens, "of one answer")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))

@@ -41,6 +41,15 @@ CLI::App* CommandLine::AddCommand(const std::string& name, const std::string& de
   return command;
 }
 
+void CommandLine::AddWeights(CLI::App* command) {
+  command
+      ->add_option(
+          "--weights", common_.weights,
+          "type of the weights in memory: f32, f16, bf16, q8_0 or q4_0 (default: as stored; "
+          "a release's theta always is)")
+      ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0", "q4_0"}));
+}
+
 int CommandLine::Main(int argc, char** argv) {
   try {
     app_.parse(argc, argv);
@@ -93,7 +102,14 @@ void PrintJson(const Json& json, int indent) {
 }
 
 Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& directory) {
-  UNSWIFT_ASSIGN_OR_RETURN(OpenedModel opened, OpenModel(directory, {}, line.pool()));
+  OpenModelOptions options;
+  const std::string& weights = line.common().weights;
+  if (!weights.empty()) options.weights = ParseDType(weights);
+  UNSWIFT_ASSIGN_OR_RETURN(OpenedModel opened, OpenModel(directory, options, line.pool()));
+  if (options.weights) {
+    line.Note(fmt::format("weights as {}: relative RMS error {:.2e}", weights,
+                          opened.loss.relative_rms()));
+  }
   if (opened.manifest) {
     const Manifest& manifest = *opened.manifest;
     if (!manifest.recipient.empty()) line.Note("recipient: " + manifest.recipient);

@@ -26,6 +26,7 @@ struct CommonOptions {
   bool json = false;
   bool quiet = false;
   bool verbose = false;
+  std::string weights;  ///< --weights, of the commands that have it; empty: as stored
 };
 
 /// The program: its subcommands add themselves, the chosen one runs.
@@ -36,6 +37,8 @@ class CommandLine {
   CommandLine();
   /// Adds a subcommand with the common flags. `run` is called when it was chosen.
   CLI::App* AddCommand(const std::string& name, const std::string& description, Run run);
+  /// Gives a subcommand the flag --weights, which OpenForRun follows.
+  void AddWeights(CLI::App* command);
   /// Parses and runs; errors go to stderr as one line.
   int Main(int argc, char** argv);
 
@@ -59,8 +62,8 @@ class CommandLine {
 /// Prints a JSON value and a newline on stdout; text that is no UTF-8 becomes U+FFFD.
 void PrintJson(const Json& json, int indent = 2);
 
-/// Opens MODEL with the digests of a release checked, and says on stderr what the manifest asks to
-/// be shown (recipient, licence, expiry).
+/// Opens MODEL with the digests of a release checked and --weights applied, and says on stderr what
+/// that lost and what the manifest asks to be shown (recipient, licence, expiry).
 Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& directory);
 
 /// The positional MODEL argument.

@@ -94,6 +94,7 @@ void AddGenerate(CommandLine& line) {
   CLI::App* command = line.AddCommand("generate", "continue a prompt, streamed to stdout",
                                       [&line, options] { return RunGenerate(line, *options); });
   AddModel(command, options->model);
+  line.AddWeights(command);
   CLI::Option* prompt = command->add_option("--prompt", options->prompt, "text to continue");
   CLI::Option* file =
       command->add_option("--prompt-file", options->prompt_file, "the same, a file");

@@ -23,10 +23,12 @@ Result<ExitStatus> RunImport(CommandLine& line, const ImportOptions& options) {
     PrintJson({{"tensors", report.num_tensors},
                {"architecture", report.architecture},
                {"bytes", report.bytes},
-               {"dtype", options.dtype}});
+               {"dtype", options.dtype},
+               {"relative_rms_error", report.loss.relative_rms()}});
   } else {
-    fmt::print("{}: {}, {} tensors, {:.1f} MB as {}\n", options.output, report.architecture,
-               report.num_tensors, static_cast<double>(report.bytes) / 1e6, options.dtype);
+    fmt::print("{}: {}, {} tensors, {:.1f} MB as {} (relative RMS error {:.2e})\n", options.output,
+               report.architecture, report.num_tensors, static_cast<double>(report.bytes) / 1e6,
+               options.dtype, report.loss.relative_rms());
   }
   return kDone;
 }
@@ -39,8 +41,9 @@ void AddImport(CommandLine& line) {
                                       [&line, options] { return RunImport(line, *options); });
   command->add_option("FILE", options->file, "a .gguf file")->required();
   command->add_option("-o,--output", options->output, "directory to make")->required();
-  command->add_option("--dtype", options->dtype, "type of the weights: bf16, f16 or f32")
-      ->check(CLI::IsMember({"bf16", "f16", "f32"}))
+  command
+      ->add_option("--dtype", options->dtype, "type of the weights: bf16, f16, f32, q8_0 or q4_0")
+      ->check(CLI::IsMember({"bf16", "f16", "f32", "q8_0", "q4_0"}))
       ->capture_default_str();
   command->add_flag("--force", options->force, "replace an existing directory");
 }

@@ -49,6 +49,7 @@ void AddLogits(CommandLine& line) {
       line.AddCommand("logits", "logits of the last position of each prompt, as JSON lines",
                       [&line, options] { return RunLogits(line, *options); });
   AddModel(command, options->model);
+  line.AddWeights(command);
   command->add_option("--prompts-file", options->prompts_file, "one JSON per line")->required();
   command->add_option("--top", options->top, "how many, largest first")
       ->check(CLI::PositiveNumber)

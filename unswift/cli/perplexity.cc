@@ -71,6 +71,7 @@ void AddPerplexity(CommandLine& line) {
   CLI::App* command = line.AddCommand("perplexity", "mean negative log-likelihood of a text",
                                       [&line, options] { return RunPerplexity(line, *options); });
   AddModel(command, options->model);
+  line.AddWeights(command);
   CLI::Option* text = command->add_option("--text-file", options->text_file,
                                           "tokenised as one string without special tokens");
   CLI::Option* ids =

@@ -98,11 +98,6 @@ Result<> ApplySeriesFlags(const ProtectFlags& flags, ProtectOptions& options) {
                      "[protect] --preset paper: expected uniform allocation and nearest rounding");
   }
   options.theta_dtype = *ParseDType(flags.dtype.value_or(preset.dtype));
-  if (IsQuantized(options.theta_dtype)) {
-    return MakeError(ErrorCode::kUnsupported,
-                     "[protect] --dtype {}: releases are f16, bf16 or f32 in this version",
-                     DTypeName(options.theta_dtype));
-  }
   options.sign_flip = flags.sign_flip || options.paper;
   return {};
 }
@@ -124,6 +119,7 @@ Result<ProtectOptions> OptionsOf(const ProtectFlags& flags, const ModelConfig& c
   } else if (options.paper) {
     options.units_per_layer = std::max<int64_t>(
         1, static_cast<int64_t>(kPaperUnitShare * static_cast<double>(config.intermediate_size)));
+    if (IsQuantized(options.theta_dtype)) *options.units_per_layer &= -kQuantBlockSize;
   }
   if (!flags.layers.empty()) {
     UNSWIFT_ASSIGN_OR_RETURN(options.layers, ParseLayers(flags.layers));
@@ -197,7 +193,10 @@ void AddSeriesFlags(CLI::App* command, ProtectFlags& flags) {
                    "per layer: all, or K with the smallest range of pre-activations")
       ->capture_default_str();
   command->add_option("--layers", flags.layers, "for example 0-3,7 (default: all)");
-  command->add_option("--dtype", flags.dtype, "of theta: f16 (default), bf16 or f32")
+  command
+      ->add_option(
+          "--dtype", flags.dtype,
+          "of theta: f16 (default), bf16, f32, q8_0 or q4_0; the other weights stay as they are")
       ->check(CLI::IsMember({"f16", "bf16", "f32", "q8_0", "q4_0"}));
   command->add_flag("--sign-flip", flags.sign_flip, "multiply each unit by a random sign");
   // Only tests turn the guard off: a release without it breaks on text unlike its calibration.

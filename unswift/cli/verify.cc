@@ -173,7 +173,7 @@ void PrintVerdict(const Verdict& verdict) {
 Result<Verdict> Compare(CommandLine& line, const VerifyOptions& options) {
   UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel original,
                            OpenModel(*options.against, {}, line.pool()));
-  UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel release, OpenModel(options.release, {}, line.pool()));
+  UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel release, OpenForRun(line, options.release));
   UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(*options.against));
   Decoder original_decoder(original.model, line.pool());
   Decoder release_decoder(release.model, line.pool());
@@ -223,6 +223,7 @@ void AddVerify(CommandLine& line) {
       "verify", "is a release the original (--against), and are its files what the manifest says?",
       [&line, options] { return RunVerify(line, *options); });
   AddModel(command, options->release, "release");
+  line.AddWeights(command);
   command->add_option("--against", options->against, "the original");
   command->add_option("--text-file", options->text_file,
                       "text to compare on (default: fresh text that the original writes)");

@@ -74,8 +74,8 @@ struct TensorSpec {
 };
 
 /// Writes one file: the header from the specs, then each tensor's bytes in the order of the specs,
-/// in as many pieces as the caller likes. Quantised tensors are stored as "U8" with the shape
-/// [..., bytes of the last dimension] (docs/release_format.md).
+/// in as many pieces as the caller likes. Quantised matrices [rows, cols] are stored packed, as
+/// "U8" of PackedShape (tensor/packed.h).
 class SafetensorsWriter {
  public:
   static Result<SafetensorsWriter> Create(const std::filesystem::path& path,

@@ -9,6 +9,7 @@
 #include "unswift/io/safetensors.h"
 #include "unswift/io/safetensors_dtype.h"
 #include "unswift/io/text.h"
+#include "unswift/tensor/packed.h"
 
 namespace unswift {
 namespace {
@@ -31,11 +32,8 @@ auto SystemError(const std::filesystem::path& path, int error) {
 std::optional<StoredForm> StoredFormOf(const TensorSpec& spec) {
   StoredForm form = {spec.dtype, spec.shape, 0};
   if (IsQuantized(spec.dtype)) {
-    if (form.shape.empty() || form.shape.back() % BlockElements(spec.dtype) != 0) return {};
-    int64_t& last = form.shape.back();
-    if (__builtin_mul_overflow(last / BlockElements(spec.dtype), BlockBytes(spec.dtype), &last)) {
-      return {};
-    }
+    if (form.shape.size() != 2 || form.shape[0] < 0 || form.shape[1] < 0) return {};
+    form.shape = PackedShape(spec.dtype, form.shape[0], form.shape[1]);
     form.dtype = DType::kU8;
   }
   form.num_bytes = BlockBytes(form.dtype);

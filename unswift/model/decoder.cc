@@ -5,8 +5,8 @@
 
 #include "unswift/ops/activation.h"
 #include "unswift/ops/attention.h"
-#include "unswift/ops/convert.h"
 #include "unswift/ops/norm.h"
+#include "unswift/ops/pack.h"
 #include "unswift/ops/rope.h"
 
 namespace unswift {
@@ -104,12 +104,12 @@ void Decoder::Embed(std::span<const SequenceInput> batch) {
   for (const SequenceInput& sequence : batch) {
     for (int32_t id : sequence.ids) {
       const std::span<float> row = work_->hidden.row(r);
-      FastRowToF32(tokens.dtype, tokens.row(id), row);
+      FastMatrixRowToF32(tokens, id, row);
       if (scale != 1.0f) {
         for (float& value : row) value *= scale;
       }
       if (positions.rows > 0) {
-        FastRowToF32(positions.dtype, positions.row(work_->positions[r]), position_row);
+        FastMatrixRowToF32(positions, work_->positions[r], position_row);
         for (size_t c = 0; c < row.size(); ++c) row[c] += position_row[c];
       }
       ++r;

@@ -14,6 +14,7 @@
 #include "unswift/io/json.h"
 #include "unswift/io/safetensors.h"
 #include "unswift/io/text.h"
+#include "unswift/model/unswift_config.h"
 #include "unswift/tensor/convert.h"
 
 namespace unswift {
@@ -21,7 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kChunkElements = int64_t{1} << 20;
 constexpr int64_t kMaxSize = int64_t{1} << 30;  // of one dimension; products of two stay in int64
 constexpr float kF16Overflow = 65520.0f;        // from here on float32 rounds to an infinite f16
 
@@ -148,13 +148,18 @@ class Importer {
   Result<> AddJobs();
   Result<> AddJob(const TensorRow& row, const std::string& gguf_prefix,
                   const std::string& hf_prefix);
+  /// Vectors have no blocks.
+  DType TypeOf(const Shape& shape) const {
+    return IsQuantized(dtype_) && shape.size() == 1 ? DType::kF32 : dtype_;
+  }
   Result<> RefuseUnknownTensors() const;
   Result<> BuildConfig();
   Result<Json> TokenIds() const;
   Result<> BuildTokenizer();
-  Result<> Round(const Job& job, std::span<const float> values, std::span<std::byte> out) const;
-  Result<> WriteVector(const Job& job, SafetensorsWriter& writer) const;
-  Result<> WriteMatrix(const Job& job, SafetensorsWriter& writer) const;
+  /// Rounds some rows (packed: of one group) to the job's type.
+  Result<> Round(const Job& job, ConstRows rows, std::byte* out, ConversionLoss& loss) const;
+  Result<> WriteVector(const Job& job, SafetensorsWriter& writer, ConversionLoss& loss) const;
+  Result<> WriteMatrix(const Job& job, SafetensorsWriter& writer, ConversionLoss& loss) const;
 
   const GgufFile& file_;
   const DType dtype_;
@@ -279,7 +284,7 @@ Result<> Importer::AddJob(const TensorRow& row, const std::string& gguf_prefix,
                 ErrorCode::kUnsupported);
   }
   jobs_.push_back({tensor,
-                   {fmt::format("{}{}", hf_prefix, row.hf_name), dtype_, shape},
+                   {fmt::format("{}{}", hf_prefix, row.hf_name), TypeOf(shape), shape},
                    row.permuted_heads ? sizes_.head_dim : 0});
   return {};
 }
@@ -377,48 +382,68 @@ bool FitsF16(std::span<const float> values) {
   });
 }
 
-Result<> Importer::Round(const Job& job, std::span<const float> values,
-                         std::span<std::byte> out) const {
-  if (dtype_ == DType::kF16 && !FitsF16(values)) {
-    return Fail(fmt::format("tensor '{}': a value exceeds the range of f16", job.source->name));
+Result<> Importer::Round(const Job& job, ConstRows rows, std::byte* out,
+                         ConversionLoss& loss) const {
+  const DType dtype = job.spec.dtype;
+  if (IsQuantized(dtype)) {
+    loss.Add(FastPackRows(dtype, rows, out));
+    return {};
   }
-  RowFromF32(dtype_, values, out.data());
+  std::vector<float> widened(rows.cols);
+  for (int64_t r = 0; r < rows.rows; ++r, out += rows.cols * BlockBytes(dtype)) {
+    const std::span<const float> row = rows.row(r);
+    if (dtype == DType::kF16 && !FitsF16(row)) {
+      return Fail(fmt::format("tensor '{}': a value exceeds the range of f16", job.source->name));
+    }
+    RowFromF32(dtype, row, out);
+    RowToF32(dtype, out, widened);
+    for (size_t i = 0; i < row.size(); ++i) {
+      const double lost = static_cast<double>(widened[i]) - row[i];
+      loss.Add({lost * lost, static_cast<double>(row[i]) * row[i]});
+    }
+  }
   return {};
 }
 
-Result<> Importer::WriteVector(const Job& job, SafetensorsWriter& writer) const {
+Result<> Importer::WriteVector(const Job& job, SafetensorsWriter& writer,
+                               ConversionLoss& loss) const {
   const int64_t count = job.spec.shape[0];
   std::vector<float> stored(count), ordered(count);
   UNSWIFT_RETURN_IF_ERROR(file_.DequantizeRows(*job.source, 0, stored));
   for (int64_t i = 0; i < count; ++i) ordered[i] = stored[SourceRow(i, job.head_dim)];
-  std::vector<std::byte> bytes(count * BlockBytes(dtype_));
-  UNSWIFT_RETURN_IF_ERROR(Round(job, ordered, bytes));
+  std::vector<std::byte> bytes(count * BlockBytes(job.spec.dtype));
+  UNSWIFT_RETURN_IF_ERROR(Round(job, ConstRows(ordered.data(), 1, count), bytes.data(), loss));
   return writer.Append(bytes);
 }
 
-/// In chunks of rows, so that memory does not grow with the matrix.
-Result<> Importer::WriteMatrix(const Job& job, SafetensorsWriter& writer) const {
+/// Sixteen rows at a time (a packed group), so that memory does not grow with the matrix.
+Result<> Importer::WriteMatrix(const Job& job, SafetensorsWriter& writer,
+                               ConversionLoss& loss) const {
   const int64_t rows = job.spec.shape[0], columns = job.spec.shape[1];
-  const int64_t row_bytes = columns * BlockBytes(dtype_);
-  const int64_t chunk_rows = std::max<int64_t>(kChunkElements / columns, 1);
-  std::vector<float> row(columns);
-  std::vector<std::byte> chunk;
-  for (int64_t begin = 0; begin < rows; begin += chunk_rows) {
-    const int64_t count = std::min(chunk_rows, rows - begin);
-    chunk.resize(count * row_bytes);
+  std::vector<float> values(kPackedRows * columns);
+  std::vector<std::byte> bytes;
+  for (int64_t begin = 0; begin < rows; begin += kPackedRows) {
+    const int64_t count = std::min(kPackedRows, rows - begin);
     for (int64_t i = 0; i < count; ++i) {
       const int64_t from = SourceRow(begin + i, job.head_dim);
-      UNSWIFT_RETURN_IF_ERROR(file_.DequantizeRows(*job.source, from, row));
-      UNSWIFT_RETURN_IF_ERROR(Round(job, row, std::span(chunk).subspan(i * row_bytes, row_bytes)));
+      UNSWIFT_RETURN_IF_ERROR(
+          file_.DequantizeRows(*job.source, from, std::span(values).subspan(i * columns, columns)));
     }
-    UNSWIFT_RETURN_IF_ERROR(writer.Append(chunk));
+    const MatrixView group{DType::kF32, count, columns, 0, nullptr};
+    bytes.resize(ConvertedBytes(group, job.spec.dtype));
+    UNSWIFT_RETURN_IF_ERROR(
+        Round(job, ConstRows(values.data(), count, columns), bytes.data(), loss));
+    UNSWIFT_RETURN_IF_ERROR(writer.Append(bytes));
   }
   return {};
 }
 
 Result<GgufImportReport> Importer::WriteTo(const fs::path& directory,
                                            const GgufImportProgress& progress) const {
-  UNSWIFT_RETURN_IF_ERROR(WriteFile(directory / "config.json", config_.dump(2) + "\n"));
+  const std::string config = IsQuantized(dtype_)
+                                 ? UnswiftConfig(config_, {{"weights", DTypeName(dtype_)}}).dump(2)
+                                 : config_.dump(2);
+  UNSWIFT_RETURN_IF_ERROR(WriteFile(directory / "config.json", config + "\n"));
   UNSWIFT_RETURN_IF_ERROR(
       WriteFile(directory / "generation_config.json", generation_config_.dump(2) + "\n"));
   UNSWIFT_RETURN_IF_ERROR(
@@ -431,22 +456,26 @@ Result<GgufImportReport> Importer::WriteTo(const fs::path& directory,
       SafetensorsWriter writer,
       SafetensorsWriter::Create(directory / "model.safetensors", specs, {{"format", "pt"}}));
   const int64_t total = static_cast<int64_t>(jobs_.size());
+  ConversionLoss loss;
   for (int64_t i = 0; i < total; ++i) {
     const bool vector = jobs_[i].spec.shape.size() == 1;
-    UNSWIFT_RETURN_IF_ERROR(vector ? WriteVector(jobs_[i], writer) : WriteMatrix(jobs_[i], writer));
+    UNSWIFT_RETURN_IF_ERROR(vector ? WriteVector(jobs_[i], writer, loss)
+                                   : WriteMatrix(jobs_[i], writer, loss));
     file_.Release(*jobs_[i].source);
     if (progress) progress(i + 1, total);
   }
   UNSWIFT_RETURN_IF_ERROR(writer.Finish());
-  return GgufImportReport{std::string(architecture_->gguf_name), total, writer.bytes_written()};
+  return GgufImportReport{std::string(architecture_->gguf_name), total, writer.bytes_written(),
+                          loss};
 }
 
 }  // namespace
 
 Result<GgufImportReport> ImportGguf(const fs::path& gguf_file, const fs::path& target_dir,
                                     DType dtype, bool replace, const GgufImportProgress& progress) {
-  if (!IsFloat(dtype)) {
-    return MakeError(ErrorCode::kInvalidArgument, "[import_gguf] expected f32, f16 or bf16, got {}",
+  if (!IsFloat(dtype) && !IsQuantized(dtype)) {
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "[import_gguf] expected f32, f16, bf16, q8_0 or q4_0, got {}",
                      DTypeName(dtype));
   }
   UNSWIFT_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(gguf_file));

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "unswift/base/result.h"
+#include "unswift/ops/pack.h"
 #include "unswift/tensor/dtype.h"
 
 namespace unswift {
@@ -14,7 +15,8 @@ namespace unswift {
 struct GgufImportReport {
   std::string architecture;  ///< as the GGUF file names it, for example "llama"
   int64_t num_tensors = 0;
-  int64_t bytes = 0;  ///< of tensor data written
+  int64_t bytes = 0;    ///< of tensor data written
+  ConversionLoss loss;  ///< of rounding to the type asked for
 };
 
 /// Called after each tensor.
@@ -23,7 +25,9 @@ using GgufImportProgress = std::function<void(int64_t tensors_done, int64_t tens
 /// Writes config.json, generation_config.json, tokenizer.json, tokenizer_config.json (with the chat
 /// template) and model.safetensors; the directory appears complete or not at all. Weights are
 /// widened to float32, the row order that llama.cpp gives attn_q and attn_k (interleaved RoPE
-/// pairs) is undone, and values are rounded to `dtype` (f32, f16, bf16; nearest even). Without
+/// pairs) is undone, and values are rounded to `dtype` (f32, f16, bf16; nearest even). q8_0 and
+/// q4_0 hold for matrices, which are stored packed (tensor/packed.h; a file's own blocks come
+/// through bit for bit), vectors are f32 then, and config.json is UnswiftConfig's. Without
 /// output.weight the head is tied to the embedding.
 ///
 /// Errors: kUnsupported for architectures, tensors, element types, RoPE scalings, tokenizers that

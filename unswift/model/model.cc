@@ -193,10 +193,24 @@ class WeightBinder {
     UNSWIFT_RETURN_IF_ERROR(Orders(prefix + ".orders", layer, series));
     UNSWIFT_ASSIGN_OR_RETURN(series.theta,
                              Matrix(prefix + ".theta", config_.hidden_size, layer.features));
+    UNSWIFT_RETURN_IF_ERROR(WholeBlocks(prefix, series));
     if (series.first_order == 1 || config_.mlp_bias) {
       UNSWIFT_ASSIGN_OR_RETURN(series.bias, Vector(prefix + ".bias", config_.hidden_size));
     }
     return series;
+  }
+
+  /// In a quantised theta every order begins with a block of its own.
+  static Result<> WholeBlocks(const std::string& prefix, const SeriesWeights& series) {
+    for (const int64_t units : series.units_of_order) {
+      if (!series.theta.is_packed() || units % kQuantBlockSize == 0) continue;
+      return WrongTensor(
+          prefix + ".orders",
+          fmt::format("a multiple of {} units of each order beside a quantised theta",
+                      kQuantBlockSize),
+          fmt::format("{}", units));
+    }
+    return {};
   }
 
   Result<> Orders(const std::string& name, const SeriesLayer& layer, SeriesWeights& series) {
@@ -269,21 +283,31 @@ class WeightBinder {
 
   Result<MatrixView> Matrix(const std::string& name, int64_t rows, int64_t cols) {
     UNSWIFT_ASSIGN_OR_RETURN(const TensorView tensor, Tensor(name));
-    if (!IsFloat(tensor.dtype) || tensor.shape != Shape{rows, cols}) {
-      return WrongTensor(name, fmt::format("f32, f16 or bf16 [{}, {}]", rows, cols),
-                         Describe(tensor));
+    if (IsFloat(tensor.dtype) && tensor.shape == Shape{rows, cols}) return AsMatrix(tensor);
+    if (const std::optional<MatrixView> packed = AsPackedMatrix(tensor, rows, cols)) {
+      model_.extra_parameters_ += rows * cols - tensor.num_elements();
+      return *packed;
     }
-    return AsMatrix(tensor);
+    return WrongTensor(name,
+                       fmt::format("f32, f16 or bf16 [{}, {}], or u8 {} (q8_0) or {} (q4_0)", rows,
+                                   cols, ShapeString(PackedShape(DType::kQ8_0, rows, cols)),
+                                   ShapeString(PackedShape(DType::kQ4_0, rows, cols))),
+                       Describe(tensor));
   }
 
   Result<MatrixView> Transposed(const std::string& name, int64_t out, int64_t in) {
     UNSWIFT_ASSIGN_OR_RETURN(const MatrixView stored, Matrix(name, in, out));
+    if (stored.is_packed()) {
+      return MakeError(ErrorCode::kUnsupported,
+                       "[bind_model] tensor '{}': a matrix stored [in, out] cannot be quantised",
+                       name);
+    }
     if (conv1d_ == Conv1dWeights::kKeep) return stored;
     const int64_t element = BlockBytes(stored.dtype);
     auto copy = std::make_unique<std::byte[]>(in * out * element);
     Transpose(stored.data, in, out, element, copy.get());
-    model_.transposed_.push_back(std::move(copy));
-    return MatrixView{stored.dtype, out, in, in * element, model_.transposed_.back().get()};
+    model_.owned_.push_back(std::move(copy));
+    return MatrixView{stored.dtype, out, in, in * element, model_.owned_.back().get()};
   }
 
   Result<std::vector<float>> Vector(const std::string& name, int64_t size) {
@@ -326,14 +350,46 @@ Result<Model> Model::Bind(ModelConfig config, Checkpoint checkpoint,
   return model;
 }
 
+ConversionLoss Model::ConvertWeights(DType dtype, ThreadPool& pool) {
+  std::vector<MatrixView*> matrices = {&lm_head_};
+  for (LayerWeights& layer : layers_) {
+    AttentionWeights& attention = layer.attention;
+    for (LinearWeights* linear :
+         {&attention.q_proj, &attention.k_proj, &attention.v_proj, &attention.o_proj,
+          &layer.mlp.gate_proj, &layer.mlp.up_proj, &layer.mlp.down_proj}) {
+      matrices.push_back(&linear->weight);
+    }
+  }
+  ConversionLoss loss;
+  for (MatrixView* matrix : matrices) {
+    const MatrixView old = *matrix;
+    if (old.dtype == dtype || old.num_bytes() == 0) continue;
+    owned_.push_back(std::make_unique_for_overwrite<std::byte[]>(ConvertedBytes(old, dtype)));
+    loss.Add(ConvertMatrix(old, dtype, owned_.back().get(), pool));
+    *matrix = ConvertedView(old, dtype, owned_.back().get());
+    extra_bytes_ += matrix->num_bytes() - old.num_bytes();
+  }
+  if (config_.tie_word_embeddings) embed_tokens_ = lm_head_;
+  for (const auto& [name, tensor] : checkpoint_->tensors()) checkpoint_->Release(name);
+  return loss;
+}
+
+bool Model::has_quantized_weights() const {
+  return lm_head_.is_packed() || embed_tokens_.is_packed() ||
+         std::any_of(layers_.begin(), layers_.end(), [](const LayerWeights& layer) {
+           return layer.attention.q_proj.weight.is_packed() ||
+                  layer.mlp.up_proj.weight.is_packed() || layer.mlp.down_proj.weight.is_packed();
+         });
+}
+
 int64_t Model::num_parameters() const {
   int64_t total = 0;
   for (const auto& [name, tensor] : checkpoint_->tensors()) total += tensor.num_elements();
-  return total;
+  return total + extra_parameters_;
 }
 
 int64_t Model::weight_bytes_per_token() const {
-  int64_t total = bound_bytes_;
+  int64_t total = bound_bytes_ + extra_bytes_;
   const auto row_only = [&](const MatrixView& table) {
     if (table.rows > 0) total -= table.num_bytes() - table.row_bytes;
   };

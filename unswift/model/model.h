@@ -1,7 +1,7 @@
 // A model bound to its stored weights: views of the mapped checkpoint, no copies.
 //
-// Exceptions: norms and biases are widened to float32 (they are tiny), and matrices stored [in,
-// out] (GPT-2's Conv1D) are transposed once.
+// Exceptions: norms and biases are widened to float32 (they are tiny), matrices stored [in, out]
+// (GPT-2's Conv1D) are transposed once, and ConvertWeights stores matrices in another type.
 #pragma once
 
 #include <memory>
@@ -12,6 +12,7 @@
 #include "unswift/base/result.h"
 #include "unswift/io/safetensors.h"
 #include "unswift/model/model_config.h"
+#include "unswift/ops/pack.h"
 #include "unswift/ops/series_mlp.h"
 #include "unswift/tensor/tensor_view.h"
 
@@ -112,8 +113,15 @@ class Model {
   const MatrixView& lm_head() const { return lm_head_; }  ///< [vocab, hidden]; may be embed_tokens
   const std::vector<float>& lm_head_bias() const { return lm_head_bias_; }  ///< [vocab], or empty
 
+  /// Stores the layers' matrices and the head as f32, f16, bf16, q8_0 or q4_0 in private memory;
+  /// those of that type stay as they are. Theta stays (its rounding is part of its series), and so
+  /// do norms, positions, and an embedding that is no head (one row per token is read of it).
+  ConversionLoss ConvertWeights(DType dtype, ThreadPool& pool);
+
   bool is_release() const { return num_protected_layers_ > 0; }
-  /// Stored values of all tensors (a tied head counts once).
+  /// Whether a matrix of the checkpoint is stored quantised; theta does not count.
+  bool has_quantized_weights() const;
+  /// Values of all tensors (a tied head counts once).
   int64_t num_parameters() const;
   /// Bytes of weights that decoding one token reads: every matrix once, of the embedding one row.
   /// Tensors that nothing names (masks that old checkpoints carry) do not count.
@@ -124,13 +132,15 @@ class Model {
   Model() = default;
   ModelConfig config_;
   std::unique_ptr<Checkpoint> checkpoint_;
-  std::vector<std::unique_ptr<std::byte[]>> transposed_;
+  std::vector<std::unique_ptr<std::byte[]>> owned_;  // transposed and converted matrices
   MatrixView embed_tokens_, embed_positions_, lm_head_;
   std::vector<LayerWeights> layers_;
   NormWeights final_norm_;
   std::vector<float> lm_head_bias_;
   int64_t num_protected_layers_ = 0;
   int64_t bound_bytes_ = 0;  // of the tensors that the architecture names
+  // What the checkpoint's tensors do not say: values of packed matrices, bytes of converted ones.
+  int64_t extra_parameters_ = 0, extra_bytes_ = 0;
 };
 
 /// "model.layers.3." for layer 3 of Llama.

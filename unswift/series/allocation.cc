@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <numeric>
 
 #include "unswift/base/check.h"
 
@@ -135,6 +137,20 @@ std::vector<int32_t> UniformOrders(int64_t num_units, int64_t budget) {
     orders[j] = static_cast<int32_t>(wide * (j + 1) / num_units - wide * j / num_units);
   }
   return orders;
+}
+
+void EqualiseOrders(std::span<int32_t> orders, int64_t block, int64_t& surplus) {
+  UNSWIFT_CHECK(orders.size() % block == 0 && surplus >= 0 && surplus < block);
+  std::vector<int32_t> of_block;
+  for (size_t begin = 0; begin < orders.size(); begin += block) {
+    const std::span<const int32_t> own = orders.subspan(begin, block);
+    const int64_t sum = std::accumulate(own.begin(), own.end(), int64_t{0});
+    of_block.push_back(static_cast<int32_t>((sum - surplus + block - 1) / block));
+    surplus += of_block.back() * block - sum;
+  }
+  // The surplus may lift a block above the one before it.
+  std::sort(of_block.begin(), of_block.end(), std::greater<>());
+  for (size_t i = 0; i < orders.size(); ++i) orders[i] = of_block[i / block];
 }
 
 }  // namespace unswift

@@ -28,4 +28,11 @@ Result<std::vector<int32_t>> AllocateOrders(std::span<const double> errors,
 /// units.
 std::vector<int32_t> UniformOrders(int64_t num_units, int64_t budget);
 
+/// Gives each block of `block` consecutive units one order, about their mean, for storage types
+/// whose blocks must not straddle two orders. orders: descending, a multiple of `block` of them;
+/// they stay so. surplus: orders given beyond the sum so far, 0 at first; it is handed from call to
+/// call (layer to layer) and stays below `block`, so the sum of all calls is met or passed by less
+/// than `block`.
+void EqualiseOrders(std::span<int32_t> orders, int64_t block, int64_t& surplus);
+
 }  // namespace unswift

@@ -47,8 +47,9 @@ void FlipSigns(SeriesCarry& carry, std::span<const int8_t> sign);
 /// order from first_order on, each order's units in the fit's order.
 class ThetaMaker {
  public:
-  /// carry null = plain rounding to nearest. dtype f16, bf16 or f32 (f32: carry is not used).
-  /// Copies what it needs, in blocks of 16 units.
+  /// carry null = plain rounding to nearest. dtype f16, bf16, f32 (carry is not used), q8_0 or
+  /// q4_0; of quantised types each order has a multiple of 32 units (EqualiseOrders). Copies what
+  /// it needs, in blocks of 16 units.
   ThetaMaker(const SeriesFit& fit, const SeriesCarry* carry, DType dtype, int first_order);
 
   int64_t num_units() const { return num_units_; }
@@ -58,7 +59,8 @@ class ThetaMaker {
 
   /// Writes some rows of Theta. Thread-safe; a batch of 8 or more rows is faster than single rows.
   /// Shapes: down [m, num_units] f32, columns in the fit's order (not the layer's); out m rows of
-  ///   num_features() elements of dtype, row_bytes apart.
+  ///   num_features() elements of dtype, row_bytes apart; quantised: packed groups of 16 rows
+  ///   (tensor/packed.h), 16 row_bytes apart.
   /// Accumulates in: float32.
   /// Errors: kInvalidData when an entry overflows the type or D is not finite (names the unit's
   /// index
@@ -74,6 +76,9 @@ class ThetaMaker {
   void FillTables(const SeriesFit& fit, const SeriesCarry* carry, int64_t block);
   Result<> MakeBlock(int64_t block, int64_t first_row, ConstRows down, std::byte* out,
                      int64_t row_bytes) const;
+  Result<> MakePackedGroup(ConstRows down, std::byte* group) const;
+  /// Stores 16 rows x 32 units of one order; `values` become what that lost.
+  Result<> QuantiseTile(float* values, int64_t unit, int order, std::byte* tile) const;
   Result<> OverflowError(int64_t block, const ThetaTask& task, int64_t row) const;
 
   int64_t num_units_ = 0, num_features_ = 0;

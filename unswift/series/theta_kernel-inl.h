@@ -164,6 +164,30 @@ HWY_INLINE bool RoundBlock(const ThetaTask& task) {
   return failed;
 }
 
+/// values = down a + sum over the lower orders of what they lost times U.
+HWY_NOINLINE void ThetaValues(const ThetaValuesTask& task) {
+  const ThetaTag d;
+  constexpr int kOrderFloats = kThetaGroupRows * kThetaBlockUnits;
+  for (int lane = 0; lane < kThetaLanes; lane += static_cast<int>(hn::Lanes(d))) {
+    const auto a = hn::Load(d, task.coefficients + lane);
+    for (int first = 0; first < kThetaGroupRows; first += kThetaRows) {
+      ThetaVec value[kThetaRows];
+      ForRows([&](auto r)
+                  HWY_ATTR { value[r] = hn::Mul(hn::LoadU(d, task.down[first + r] + lane), a); });
+      const float* lost = task.lost + first * kThetaBlockUnits + lane;
+      for (int m = 0; m < task.lower_orders; ++m, lost += kOrderFloats) {
+        const auto u = hn::Load(d, task.carry + m * kThetaLanes + lane);
+        ForRows([&](auto r) HWY_ATTR {
+          value[r] = hn::MulAdd(u, hn::LoadU(d, lost + r * kThetaBlockUnits), value[r]);
+        });
+      }
+      ForRows([&](auto r) HWY_ATTR {
+        hn::StoreU(value[r], d, task.values + (first + r) * kThetaBlockUnits + lane);
+      });
+    }
+  }
+}
+
 /// Returns true when an entry overflows or is NaN.
 HWY_NOINLINE bool RoundTheta(const ThetaTask& task) {
   switch (task.dtype) {

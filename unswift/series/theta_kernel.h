@@ -31,4 +31,19 @@ struct ThetaTask {
   const int* lanes = nullptr;          ///< [max_order + 1], units of the block that have the order
 };
 
+/// Units of a quantised block, and rows of a packed group (tensor/packed.h).
+inline constexpr int kThetaBlockUnits = 32;
+inline constexpr int kThetaGroupRows = 16;
+
+/// One order of 16 units and 16 rows of D, before it is rounded: quantised types, whose scales need
+/// all values of a block first. Rows of `values` and `lost` are kThetaBlockUnits floats apart.
+struct ThetaValuesTask {
+  const float* coefficients = nullptr;      ///< [16]
+  const float* carry = nullptr;             ///< U[m, n] for the lower orders m, 16 lanes each
+  const float* down[kThetaGroupRows] = {};  ///< 16 values each
+  const float* lost = nullptr;              ///< per lower order, what its 16 rows lost
+  int lower_orders = 0;                     ///< 0 = plain rounding
+  float* values = nullptr;                  ///< out: 16 rows
+};
+
 }  // namespace unswift

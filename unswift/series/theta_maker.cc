@@ -3,9 +3,12 @@
 #include <cstring>
 
 #include "unswift/base/check.h"
+#include "unswift/ops/convert.h"
+#include "unswift/ops/pack.h"
 #include "unswift/series/carry.h"
 #include "unswift/series/theta_kernel.h"
 #include "unswift/tensor/convert.h"
+#include "unswift/tensor/packed.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "unswift/series/theta_maker.cc"
@@ -15,6 +18,7 @@
 #if HWY_ONCE
 namespace unswift {
 HWY_EXPORT(RoundTheta);
+HWY_EXPORT(ThetaValues);
 
 namespace {
 
@@ -32,11 +36,14 @@ int64_t TableSize(int order, int first_order, bool use_carry) {
 
 ThetaMaker::ThetaMaker(const SeriesFit& fit, const SeriesCarry* carry, DType dtype, int first_order)
     : num_units_(fit.num_units()), dtype_(dtype), first_order_(first_order) {
-  UNSWIFT_CHECK(IsFloat(dtype) && (first_order == 0 || first_order == 1));
+  UNSWIFT_CHECK((IsFloat(dtype) || IsQuantized(dtype)) && (first_order == 0 || first_order == 1));
   UNSWIFT_CHECK(std::is_sorted(fit.orders.rbegin(), fit.orders.rend()));
   UNSWIFT_CHECK(carry == nullptr || carry->orders == fit.orders);
   use_carry_ = carry != nullptr && dtype != DType::kF32;
   LayOutColumns(fit);
+  UNSWIFT_CHECK(!IsQuantized(dtype) || std::ranges::all_of(units_of_order_, [](int64_t units) {
+    return units % kThetaBlockUnits == 0;
+  }));
   const int64_t blocks = (num_units_ + kThetaLanes - 1) / kThetaLanes;
   block_offset_.assign(1, 0);
   for (int64_t b = 0; b < blocks; ++b) {
@@ -80,8 +87,73 @@ void ThetaMaker::FillTables(const SeriesFit& fit, const SeriesCarry* carry, int6
   }
 }
 
+Result<> ThetaMaker::MakePackedGroup(ConstRows down, std::byte* group) const {
+  constexpr int kOrderFloats = kThetaGroupRows * kThetaBlockUnits;
+  // What each order of one block of units lost, then the values of the order at work.
+  std::vector<float> lost((kMostOrders + 1) * kOrderFloats);
+  std::vector<float> padded(kThetaGroupRows * num_units_, 0.0f);
+  for (int64_t r = 0; r < down.rows; ++r) {
+    std::ranges::copy(down.row(r), padded.begin() + r * num_units_);
+  }
+  for (int64_t unit = 0; unit < num_units_; unit += kThetaBlockUnits) {
+    const int64_t first_block = unit / kThetaLanes;
+    for (int n = first_order_; n <= block_order_[first_block]; ++n) {
+      float* const values = lost.data() + (n - first_order_) * kOrderFloats;
+      for (int half = 0; half < kThetaBlockUnits / kThetaLanes; ++half) {
+        ThetaValuesTask task;
+        const float* const table = tables_.get() + block_offset_[first_block + half];
+        const int64_t lower = n - first_order_;
+        task.coefficients = table + n * kThetaLanes;
+        task.carry =
+            table + (block_order_[first_block] + 1 + lower * (lower - 1) / 2) * kThetaLanes;
+        task.lower_orders = use_carry_ ? static_cast<int>(lower) : 0;
+        for (int r = 0; r < kThetaGroupRows; ++r) {
+          task.down[r] = padded.data() + r * num_units_ + unit + half * kThetaLanes;
+        }
+        task.lost = lost.data() + half * kThetaLanes;
+        task.values = values + half * kThetaLanes;
+        HWY_DYNAMIC_DISPATCH(ThetaValues)(task);
+      }
+      std::byte* const tile =
+          group + (column_[n] + unit) / kThetaBlockUnits * PackedTileBytes(dtype_);
+      UNSWIFT_RETURN_IF_ERROR(QuantiseTile(values, unit, n, tile));
+    }
+  }
+  return {};
+}
+
+Result<> ThetaMaker::QuantiseTile(float* values, int64_t unit, int order, std::byte* tile) const {
+  const ConstRows rows(values, kThetaGroupRows, kThetaBlockUnits);
+  const auto* const bytes = reinterpret_cast<const std::byte*>(values);
+  FastPackRows(dtype_, rows, tile);
+  // The scales come first; as f16 they end at 65504.
+  if (!AllFinite(DType::kF32, bytes, kThetaGroupRows * kThetaBlockUnits) ||
+      !AllFinite(DType::kF16, tile, kThetaGroupRows)) {
+    return MakeError(ErrorCode::kInvalidData,
+                     "[make_theta] units {} to {} order {}: expected finite entries that {} can "
+                     "hold, got others",
+                     unit, unit + kThetaBlockUnits - 1, order, DTypeName(dtype_));
+  }
+  if (!use_carry_) return {};
+  const MatrixView stored = PackedView(dtype_, kThetaGroupRows, kThetaBlockUnits, tile);
+  float widened[kThetaBlockUnits];
+  for (int64_t r = 0; r < kThetaGroupRows; ++r) {
+    FastMatrixRowToF32(stored, r, widened);
+    float* const row = values + r * kThetaBlockUnits;
+    for (int i = 0; i < kThetaBlockUnits; ++i) row[i] -= widened[i];
+  }
+  return {};
+}
+
 Result<> ThetaMaker::MakeRows(ConstRows down, std::byte* out, int64_t row_bytes) const {
   UNSWIFT_CHECK(down.cols == num_units_);
+  if (IsQuantized(dtype_)) {
+    for (int64_t r = 0; r < down.rows; r += kThetaGroupRows) {
+      const int64_t count = std::min<int64_t>(kThetaGroupRows, down.rows - r);
+      UNSWIFT_RETURN_IF_ERROR(MakePackedGroup(down.Slice(r, count), out + r * row_bytes));
+    }
+    return {};
+  }
   const int64_t blocks = static_cast<int64_t>(block_order_.size());
   for (int64_t chunk = 0; chunk < blocks; chunk += kBlocksPerChunk) {
     const int64_t chunk_end = std::min(chunk + kBlocksPerChunk, blocks);

@@ -64,7 +64,7 @@ void Q4RowFromF32(std::span<const float> row, std::byte* out) {
     const float inverse = scale == 0.0f ? 0.0f : 1.0f / scale;
     Store(F32ToF16(scale), out);
     const auto quantise = [&](float value) {
-      return std::clamp(static_cast<int>(value * inverse + 8.5f), 0, 15);
+      return std::clamp(static_cast<int>(std::fma(value, inverse, 8.5f)), 0, 15);
     };
     for (int k = 0; k < kHalf; ++k) {
       const int packed = quantise(row[i + k]) | quantise(row[i + k + kHalf]) << 4;

@@ -31,7 +31,8 @@ uint16_t F32ToF16(float value);
 void RowToF32(DType dtype, const std::byte* row, std::span<float> out);
 
 /// Rounds a float32 row to f32, f16 or bf16 (nearest even), or quantises it to q8_0 / q4_0 as
-/// ggml's reference does (q8_0: scale = max|x| / 127; q4_0: scale = signed extreme / -8). out holds
+/// ggml's reference does (q8_0: scale = max|x| / 127; q4_0: scale = signed extreme / -8, with the
+/// multiply-add that it leaves to the compiler fused). out holds
 /// row.size() / BlockElements(dtype) * BlockBytes(dtype) bytes.
 void RowFromF32(DType dtype, std::span<const float> row, std::byte* out);
 

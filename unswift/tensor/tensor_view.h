@@ -28,9 +28,13 @@ struct TensorView {
   int64_t num_elements() const { return NumElements(shape); }
 };
 
-/// A weight matrix as the matmul takes it: `rows` outputs, `cols` inputs, each row contiguous, rows
-/// `row_bytes` apart (so a column range of a wider matrix is a MatrixView too). Does not own its
-/// bytes.
+/// Rows that a packed matrix stores side by side (tensor/packed.h).
+inline constexpr int64_t kPackedRows = 16;
+
+/// A weight matrix as the matmul takes it: `rows` outputs, `cols` inputs. Does not own its bytes.
+/// f32, f16, bf16: each row contiguous, rows `row_bytes` apart (so a column range of a wider matrix
+/// is a MatrixView too). q8_0, q4_0: packed as tensor/packed.h says, groups of 16 rows
+/// 16 * row_bytes apart; cols need not be a multiple of 32, the last block is padded.
 struct MatrixView {
   DType dtype = DType::kF32;
   int64_t rows = 0;
@@ -38,27 +42,39 @@ struct MatrixView {
   int64_t row_bytes = 0;
   const std::byte* data = nullptr;
 
-  const std::byte* row(int64_t r) const { return data + r * row_bytes; }
-  /// Bytes that a full read of the matrix touches.
-  int64_t num_bytes() const { return rows * (cols / BlockElements(dtype)) * BlockBytes(dtype); }
-  /// Columns [begin, begin + count); both must be multiples of the dtype's block.
-  MatrixView Columns(int64_t begin, int64_t count) const {
-    const int64_t block = BlockElements(dtype);
-    UNSWIFT_CHECK(begin % block == 0 && count % block == 0 && begin + count <= cols);
-    return {dtype, rows, count, row_bytes, data + begin / block * BlockBytes(dtype)};
+  bool is_packed() const { return IsQuantized(dtype); }
+  /// Of a matrix that is not packed.
+  const std::byte* row(int64_t r) const {
+    UNSWIFT_CHECK(!is_packed());
+    return data + r * row_bytes;
   }
+  /// Bytes that a full read of the matrix touches, padding included.
+  int64_t num_bytes() const {
+    const int64_t group = is_packed() ? kPackedRows : 1, block = BlockElements(dtype);
+    return (rows + group - 1) / group * group * ((cols + block - 1) / block) * BlockBytes(dtype);
+  }
+  /// Columns [begin, begin + count). Packed: begin is a multiple of 32, and so is count, or the
+  /// range ends with the matrix.
+  MatrixView Columns(int64_t begin, int64_t count) const {
+    const int64_t block = BlockElements(dtype), group = is_packed() ? kPackedRows : 1;
+    UNSWIFT_CHECK(begin >= 0 && count >= 0 && begin + count <= cols && begin % block == 0);
+    UNSWIFT_CHECK(count % block == 0 || begin + count == cols);
+    return {dtype, rows, count, row_bytes, data + begin / block * group * BlockBytes(dtype)};
+  }
+  /// Rows [begin, begin + count). Packed: as for columns, with multiples of 16.
   MatrixView Rows(int64_t begin, int64_t count) const {
-    UNSWIFT_CHECK(begin + count <= rows);
-    return {dtype, count, cols, row_bytes, row(begin)};
+    const int64_t group = is_packed() ? kPackedRows : 1;
+    UNSWIFT_CHECK(begin >= 0 && count >= 0 && begin + count <= rows && begin % group == 0);
+    UNSWIFT_CHECK(count % group == 0 || begin + count == rows);
+    return {dtype, count, cols, row_bytes, data + begin * row_bytes};
   }
 };
 
-/// A two-dimensional tensor as a matrix of its rows.
+/// A two-dimensional f32, f16 or bf16 tensor as a matrix of its rows.
 inline MatrixView AsMatrix(const TensorView& tensor) {
-  UNSWIFT_CHECK(tensor.shape.size() == 2 && tensor.shape[1] % BlockElements(tensor.dtype) == 0);
-  const int64_t row_bytes =
-      tensor.shape[1] / BlockElements(tensor.dtype) * BlockBytes(tensor.dtype);
-  return {tensor.dtype, tensor.shape[0], tensor.shape[1], row_bytes, tensor.data};
+  UNSWIFT_CHECK(tensor.shape.size() == 2 && !IsQuantized(tensor.dtype));
+  return {tensor.dtype, tensor.shape[0], tensor.shape[1],
+          tensor.shape[1] * BlockBytes(tensor.dtype), tensor.data};
 }
 
 }  // namespace unswift

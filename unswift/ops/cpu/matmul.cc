@@ -10,11 +10,12 @@
 #include <algorithm>
 
 #include "unswift/base/check.h"
-#include "unswift/ops/convert.h"
 #include "unswift/ops/cpu/amx_gemm.h"
 #include "unswift/ops/cpu/gemm.h"
+#include "unswift/ops/cpu/packed_matmul.h"
 #include "unswift/ops/cpu/scratch.h"
 #include "unswift/ops/cpu/targets.h"
+#include "unswift/ops/pack.h"
 
 namespace unswift {
 
@@ -62,7 +63,7 @@ bool PrepareOutput(const float* bias, Rows y, bool accumulate) {
 
 void WidenTile(const MatrixView& tile, float* out, int64_t stride) {
   for (int64_t r = 0; r < tile.rows; ++r) {
-    FastRowToF32(tile.dtype, tile.row(r), {out + r * stride, static_cast<size_t>(tile.cols)});
+    FastMatrixRowToF32(tile, r, {out + r * stride, static_cast<size_t>(tile.cols)});
   }
 }
 
@@ -188,12 +189,13 @@ bool MatMulUsesAmx(DType weight) {
 
 void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, ThreadPool& pool,
             MatMulMode mode, ActivationPrecision precision) {
-  UNSWIFT_CHECK(IsFloat(weight.dtype));
+  UNSWIFT_CHECK(IsFloat(weight.dtype) || weight.is_packed());
   UNSWIFT_CHECK(x.cols == weight.cols && y.cols == weight.rows && x.rows == y.rows);
   if (y.rows == 0 || y.cols == 0) return;
   const bool accumulate = mode == MatMulMode::kAccumulate;
   if (x.rows <= kSkinnyRows || x.cols == 0) {
-    StreamingMatMul(x, weight, bias, y, pool, accumulate);
+    const auto streaming = weight.is_packed() ? PackedStreamingMatMul : StreamingMatMul;
+    streaming(x, weight, bias, y, pool, accumulate);
   } else if (MatMulUsesAmx(weight.dtype)) {
     AmxMatMul(x, weight, bias, y, pool, accumulate, precision);
   } else {

@@ -32,6 +32,7 @@ enum class ScratchSlot {
   kPackedActivations,
   kPackedWeights,
   kGemmSums,
+  kPackedRow,
   kAttentionPartials,
   kAttentionWork,
   kPackedKeys,

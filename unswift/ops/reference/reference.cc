@@ -4,7 +4,7 @@
 #include <cmath>
 #include <complex>
 
-#include "unswift/tensor/convert.h"
+#include "unswift/tensor/packed.h"
 
 namespace unswift::reference {
 
@@ -12,7 +12,7 @@ MatMulResult MatMul(ConstRows x, const MatrixView& weight, const float* bias) {
   MatMulResult result{Matrix(x.rows, weight.rows), Matrix(x.rows, weight.rows)};
   std::vector<float> row(weight.cols);
   for (int64_t n = 0; n < weight.rows; ++n) {
-    RowToF32(weight.dtype, weight.row(n), row);
+    MatrixRowToF32(weight, n, row);
     for (int64_t m = 0; m < x.rows; ++m) {
       double sum = bias == nullptr ? 0.0 : bias[n];
       double magnitude = std::abs(sum);

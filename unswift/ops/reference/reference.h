@@ -30,7 +30,7 @@ struct MatMulResult {
   Matrix y;          ///< x W^T (+ bias)
   Matrix magnitude;  ///< |x| |W|^T (+ |bias|): what the error bound scales with
 };
-/// Shapes: x [m, k]; weight [n, k] f32, f16 or bf16; bias [n] or null.
+/// Shapes: x [m, k]; weight [n, k] of any storage type; bias [n] or null.
 MatMulResult MatMul(ConstRows x, const MatrixView& weight, const float* bias);
 
 Matrix RmsNorm(ConstRows x, std::span<const float> weight, double eps);

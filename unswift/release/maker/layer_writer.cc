@@ -162,17 +162,19 @@ std::vector<float> ProtectedMlp::SeriesBias() const {
 }
 
 Result<> ProtectedMlp::WriteTheta(SafetensorsWriter& writer, ThreadPool& pool) const {
-  const int64_t row_bytes = num_features() * BlockBytes(theta_dtype_);
+  const int64_t row_bytes = num_features() / BlockElements(theta_dtype_) * BlockBytes(theta_dtype_);
   const int64_t block_rows = kThetaBlockRows * pool.num_threads();
   std::vector<std::byte> block(block_rows * row_bytes);
   std::vector<float> down(block_rows * num_protected_);
   for (int64_t begin = 0; begin < source_.hidden_size; begin += block_rows) {
     const int64_t count = std::min(block_rows, source_.hidden_size - begin);
+    const int64_t groups = (count + kPackedRows - 1) / kPackedRows;
     std::vector<Result<>> status(pool.num_threads());
     pool.RunOnAll([&](int thread) {
-      const int64_t first = count * thread / pool.num_threads();
-      const int64_t last = count * (thread + 1) / pool.num_threads();
-      if (first == last) return;
+      const int64_t first = groups * thread / pool.num_threads() * kPackedRows;
+      const int64_t last =
+          std::min(count, groups * (thread + 1) / pool.num_threads() * kPackedRows);
+      if (first >= last) return;
       std::vector<float> row(source_.intermediate_size);
       for (int64_t r = first; r < last; ++r) {
         source_.DownRow(begin + r, row);
@@ -183,7 +185,8 @@ Result<> ProtectedMlp::WriteTheta(SafetensorsWriter& writer, ThreadPool& pool) c
       status[thread] = theta_.MakeRows(rows, block.data() + first * row_bytes, row_bytes);
     });
     for (const Result<>& part : status) UNSWIFT_RETURN_IF_ERROR(part);
-    UNSWIFT_RETURN_IF_ERROR(writer.Append(std::span(block).first(count * row_bytes)));
+    const int64_t stored_rows = IsQuantized(theta_dtype_) ? groups * kPackedRows : count;
+    UNSWIFT_RETURN_IF_ERROR(writer.Append(std::span(block).first(stored_rows * row_bytes)));
   }
   return {};
 }

@@ -45,7 +45,16 @@ Result<std::vector<int64_t>> ChosenUnits(const LayerStatistics& statistics,
     return MakeError(ErrorCode::kInvalidArgument, "[protect] units: expected 1..{}, got {}",
                      statistics.num_units, count);
   }
+  if (IsQuantized(options.theta_dtype) && count % kQuantBlockSize != 0) {
+    return MakeError(ErrorCode::kInvalidArgument,
+                     "[protect] units: expected a multiple of {} with a theta of {}, got {}",
+                     kQuantBlockSize, DTypeName(options.theta_dtype), count);
+  }
   return SmallestRangeUnits(statistics.min, statistics.max, count);
+}
+
+double BytesPerElement(DType dtype) {
+  return static_cast<double>(BlockBytes(dtype)) / static_cast<double>(BlockElements(dtype));
 }
 
 ModelCost CostOf(const Model& original, const std::vector<int64_t>& layers, int64_t units_per_layer,
@@ -59,8 +68,8 @@ ModelCost CostOf(const Model& original, const std::vector<int64_t>& layers, int6
     row.hidden_size = config.hidden_size;
     row.intermediate_size = config.intermediate_size;
     row.first_order = config.architecture->mlp == MlpKind::kPlain ? 1 : 0;
-    row.plain_bytes = static_cast<double>(BlockBytes(down.dtype));
-    row.theta_bytes = static_cast<double>(BlockBytes(options.theta_dtype));
+    row.plain_bytes = BytesPerElement(down.dtype);
+    row.theta_bytes = BytesPerElement(options.theta_dtype);
     const bool chosen = std::binary_search(layers.begin(), layers.end(), layer);
     row.protected_units = chosen ? units_per_layer : 0;
     cost.other_bytes -= static_cast<double>(down.num_bytes());
@@ -207,10 +216,16 @@ Result<ProtectPlan> MakePlan(const Model& original, const ModelStatistics& stati
   ProtectPlan plan;
   std::vector<int64_t> sums(original.config().num_hidden_layers, 0);
   auto next = orders.begin();
+  int64_t surplus = 0;
   for (size_t i = 0; i < candidates.layers.size(); ++i) {
     const std::span<const int32_t> own(&*next, candidates.units[i].size());
-    plan.layers.push_back({candidates.layers[i], SortByOrder(candidates.units[i], own)});
-    sums[candidates.layers[i]] = std::accumulate(own.begin(), own.end(), int64_t{0});
+    UnitSelection selection = SortByOrder(candidates.units[i], own);
+    if (IsQuantized(options.theta_dtype)) {
+      EqualiseOrders(selection.orders, kQuantBlockSize, surplus);
+    }
+    sums[candidates.layers[i]] =
+        std::accumulate(selection.orders.begin(), selection.orders.end(), int64_t{0});
+    plan.layers.push_back({candidates.layers[i], std::move(selection)});
     next += static_cast<int64_t>(own.size());
   }
   plan.mean_order = static_cast<double>(std::accumulate(sums.begin(), sums.end(), int64_t{0})) /

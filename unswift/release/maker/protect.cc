@@ -5,6 +5,7 @@
 
 #include "unswift/base/atomic_directory.h"
 #include "unswift/base/random.h"
+#include "unswift/model/unswift_config.h"
 #include "unswift/ops/convert.h"
 #include "unswift/release/maker/layer_writer.h"
 
@@ -124,10 +125,8 @@ class ReleaseWriter {
     }
     if (mlp != nullptr) UNSWIFT_RETURN_IF_ERROR(mlp->Write(writer, pool_));
     UNSWIFT_RETURN_IF_ERROR(writer.Finish());
-    for (const TensorSpec& spec : specs) {
-      weight_map_[spec.name] = name;
-      total_bytes_ += NumElements(spec.shape) * BlockBytes(spec.dtype);
-    }
+    for (const TensorSpec& spec : specs) weight_map_[spec.name] = name;
+    total_bytes_ += writer.bytes_written();
     return {};
   }
 
@@ -163,19 +162,6 @@ class ReleaseWriter {
   Json weight_map_ = Json::object();
   std::vector<SeriesLayer> series_;
 };
-
-/// config.json of a release: the original's, under a model_type that loaders without series support
-/// refuse instead of filling the missing weights with random numbers.
-Json ReleaseConfig(const Json& original) {
-  Json config = original;
-  config["unswift"] = {{"format_version", kManifestVersion},
-                       {"manifest", kManifestName},
-                       {"model_type", original.value("model_type", "")},
-                       {"architectures", original.value("architectures", Json::array())}};
-  config["model_type"] = kReleaseModelType;
-  config["architectures"] = Json::array({"UnswiftForCausalLM"});
-  return config;
-}
 
 Result<> CopyFiles(const fs::path& source, const fs::path& target) {
   for (const char* name : kCopiedFiles) {
@@ -253,6 +239,13 @@ Result<Model> OpenOriginal(const fs::path& source, ThreadPool& pool) {
   UNSWIFT_ASSIGN_OR_RETURN(Checkpoint checkpoint, Checkpoint::Open(source));
   UNSWIFT_ASSIGN_OR_RETURN(
       Model model, Model::Bind(std::move(config), std::move(checkpoint), {}, Conv1dWeights::kKeep));
+  if (model.has_quantized_weights()) {
+    return MakeError(ErrorCode::kUnsupported,
+                     "[protect] {}: expected f32, f16 or bf16 weights, got quantised ones; protect "
+                     "the model that they were made from (--dtype is theta's, --weights q8_0 at "
+                     "load the others')",
+                     source.string());
+  }
   UNSWIFT_RETURN_IF_ERROR(CheckFinite(model.checkpoint(), pool));
   return model;
 }
@@ -269,8 +262,8 @@ Result<ProtectReport> Protect(const fs::path& source, const Model& original,
   UNSWIFT_RETURN_IF_ERROR(writer.WriteShards(statistics, plan, progress));
   UNSWIFT_RETURN_IF_ERROR(writer.WriteIndex());
   UNSWIFT_RETURN_IF_ERROR(CopyFiles(source, directory.path()));
-  UNSWIFT_RETURN_IF_ERROR(WriteFile(directory.path() / "config.json",
-                                    ReleaseConfig(original.config().json).dump(2) + "\n"));
+  const Json config = UnswiftConfig(original.config().json, {{"manifest", kManifestName}});
+  UNSWIFT_RETURN_IF_ERROR(WriteFile(directory.path() / "config.json", config.dump(2) + "\n"));
   Report(progress, "digest", 0.0);
   Manifest manifest = ManifestOf(plan, options, writer.series());
   UNSWIFT_ASSIGN_OR_RETURN(manifest.files, DigestDirectory(directory.path(), pool));

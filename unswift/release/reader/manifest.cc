@@ -58,9 +58,10 @@ Result<> SeriesFromJson(const Json& json, const std::string& what, Manifest& man
   manifest.cutoff_order = static_cast<int32_t>(std::clamp<int64_t>(cutoff_order, 0, INT32_MAX));
   UNSWIFT_ASSIGN_OR_RETURN(const auto dtype, GetField<std::string>(json, "dtype", what));
   const std::optional<DType> parsed = ParseDType(dtype);
-  if (!parsed || !IsFloat(*parsed)) {
+  if (!parsed || !(IsFloat(*parsed) || IsQuantized(*parsed))) {
     return MakeError(ErrorCode::kUnsupported,
-                     "[read_manifest] {}: dtype: expected f32, f16 or bf16, got '{}'", what, dtype);
+                     "[read_manifest] {}: dtype: expected f32, f16, bf16, q8_0 or q4_0, got '{}'",
+                     what, dtype);
   }
   manifest.theta_dtype = *parsed;
   UNSWIFT_ASSIGN_OR_RETURN(manifest.preset, GetFieldOr<std::string>(json, "preset", "", what));

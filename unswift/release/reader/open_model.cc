@@ -25,7 +25,9 @@ Result<OpenedModel> OpenModel(const std::filesystem::path& directory,
   if (!model) {
     return MakeError(model.error().code, "{} (in {})", model.error().message, directory.string());
   }
-  return OpenedModel{std::move(model).value(), std::move(manifest)};
+  OpenedModel opened{std::move(model).value(), std::move(manifest), {}};
+  if (options.weights) opened.loss = opened.model.ConvertWeights(*options.weights, pool);
+  return opened;
 }
 
 }  // namespace unswift

@@ -14,11 +14,14 @@ namespace unswift {
 struct OpenedModel {
   Model model;
   std::optional<Manifest> manifest;  ///< of a release
+  ConversionLoss loss;               ///< of OpenModelOptions::weights
 };
 
 struct OpenModelOptions {
   /// Compare every file of a release with its manifest before any tensor is used.
   bool check_digests = true;
+  /// Convert the weights (Model::ConvertWeights) after opening; empty: as stored.
+  std::optional<DType> weights;
 };
 
 /// Errors: kNotFound (no such directory, no config.json, ...), kInvalidData, kUnsupported.

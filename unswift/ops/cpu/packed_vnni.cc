@@ -1,0 +1,250 @@
+// An activation is s (128 hi + lo), two signed bytes, s one float32 per block of 32. A lane is a
+// row of weights; vpdpbusd adds four products (unsigned weight byte x signed activation byte) to
+// each lane's int32, exactly: 32 x 255 x 127 x 128 stays below 2^31. That the weight bytes are
+// stored with an offset is corrected by the block's sum of activations, in integers, too. So the
+// only roundings are those of the activations and one multiply-add per block of 32.
+#include "unswift/ops/cpu/packed_vnni.h"
+
+#include "unswift/base/check.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "unswift/tensor/packed.h"
+
+// Of each function here, not of the file: nothing inline that others share may need such a CPU.
+#define UNSWIFT_VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
+#define UNSWIFT_VNNI_INLINE UNSWIFT_VNNI static inline __attribute__((always_inline))
+
+namespace unswift {
+namespace {
+
+constexpr int kParts = 8;  // of 64 weight bytes: 16 rows x 4 columns
+constexpr int64_t kBlockFloats = 2 * kQuantBlockSize / static_cast<int64_t>(sizeof(float));
+constexpr int kMaxCols = 8;           // activation rows of one pass
+constexpr int kPrefetchBytes = 4096;  // ahead in each stream
+constexpr int64_t kScaleBytes = 2 * kPackedRows;
+
+int64_t NumBlocks(int64_t k) { return (k + kQuantBlockSize - 1) / kQuantBlockSize; }
+
+/// A laid out row: 64 bytes per block (32 hi, 32 lo), then its scale s, then what the offset of the
+/// weight bytes is worth.
+struct LaidOutRow {
+  const float* quants;
+  const float* scales;
+  const int32_t* corrections;
+
+  LaidOutRow(const float* row, int64_t blocks)
+      : quants(row),
+        scales(row + blocks * kBlockFloats),
+        corrections(reinterpret_cast<const int32_t*>(scales + blocks)) {}
+};
+
+struct Q8 {
+  static constexpr int64_t kTileBytes = 544;
+  UNSWIFT_VNNI_INLINE void Load(const std::byte* tile, __m512i (&w)[kParts]) {
+    for (int v = 0; v < kParts; ++v) w[v] = _mm512_loadu_si512(tile + kScaleBytes + 64 * v);
+  }
+};
+
+struct Q4 {
+  static constexpr int64_t kTileBytes = 288;
+  UNSWIFT_VNNI_INLINE void Load(const std::byte* tile, __m512i (&w)[kParts]) {
+    const __m512i low = _mm512_set1_epi8(15);
+    for (int v = 0; v < kParts; v += 2) {
+      const __m512i packed = _mm512_loadu_si512(tile + kScaleBytes + 32 * v);
+      w[v] = _mm512_and_si512(packed, low);
+      w[v + 1] = _mm512_and_si512(_mm512_srli_epi16(packed, 4), low);
+    }
+  }
+};
+
+/// 16 rows x one block of one activation row, added to sum.
+UNSWIFT_VNNI_INLINE __m512 AddBlock(const __m512i (&w)[kParts], __m512 weight_scales,
+                                    const LaidOutRow& x, int64_t block, __m512 sum) {
+  const float* const quants = x.quants + block * kBlockFloats;
+  __m512i high = _mm512_setzero_si512();
+  __m512i low = _mm512_set1_epi32(x.corrections[block]);
+  for (int v = 0; v < kParts; ++v) {  // four activations in each 32-bit lane
+    high = _mm512_dpbusd_epi32(high, w[v], _mm512_castps_si512(_mm512_set1_ps(quants[v])));
+    low = _mm512_dpbusd_epi32(low, w[v], _mm512_castps_si512(_mm512_set1_ps(quants[v + kParts])));
+  }
+  const __m512i exact = _mm512_add_epi32(_mm512_slli_epi32(high, 7), low);
+  const __m512 scale = _mm512_mul_ps(weight_scales, _mm512_set1_ps(x.scales[block]));
+  return _mm512_fmadd_ps(_mm512_cvtepi32_ps(exact), scale, sum);
+}
+
+UNSWIFT_VNNI_INLINE void StoreGroup(const SkinnyMatMul& op, int64_t group, int64_t m, __m512 sum) {
+  const int64_t n = group * kPackedRows;
+  const int64_t count = std::min(kPackedRows, op.weight.rows - n);
+  const auto mask = static_cast<__mmask16>((1u << count) - 1);
+  if (op.bias != nullptr) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, op.bias + n));
+  float* const y = op.y.data + m * op.y.stride + n;
+  if (op.accumulate) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), sum);
+  _mm512_mask_storeu_ps(y, mask, sum);
+}
+
+/// kStreams groups that lie far apart, each the head of a stream of its own (matmul-inl.h says
+/// why), for kCols activation rows from m_begin on. Streams that have ended repeat the last group,
+/// unused.
+template <class W, int kStreams, int kCols>
+UNSWIFT_VNNI __attribute__((noinline)) void Pass(const SkinnyMatMul& op, int64_t m_begin,
+                                                 int64_t first, int64_t distance, int64_t end) {
+  const int64_t blocks = NumBlocks(op.weight.cols);
+  const int64_t group_bytes = kPackedRows * op.weight.row_bytes;
+  const std::byte* w[kStreams];
+  __m512 sum[kStreams][kCols];
+  for (int s = 0; s < kStreams; ++s) {
+    w[s] = op.weight.data + std::min(first + s * distance, end - 1) * group_bytes;
+    for (int c = 0; c < kCols; ++c) sum[s][c] = _mm512_setzero_ps();
+  }
+  for (int64_t block = 0; block < blocks; ++block) {
+#pragma GCC unroll 4
+    for (int s = 0; s < kStreams; ++s) {
+      const std::byte* const tile = w[s] + block * W::kTileBytes;
+      for (int64_t line = 0; line < W::kTileBytes; line += 64) {
+        _mm_prefetch(reinterpret_cast<const char*>(tile) + kPrefetchBytes + line, _MM_HINT_T0);
+      }
+      __m512i parts[kParts];
+      W::Load(tile, parts);
+      const __m512 scales =
+          _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(tile)));
+#pragma GCC unroll 8
+      for (int c = 0; c < kCols; ++c) {
+        const LaidOutRow x(op.x + (m_begin + c) * op.x_stride, blocks);
+        sum[s][c] = AddBlock(parts, scales, x, block, sum[s][c]);
+      }
+    }
+  }
+  for (int s = 0; s < kStreams && first + s * distance < end; ++s) {
+    for (int c = 0; c < kCols; ++c) StoreGroup(op, first + s * distance, m_begin + c, sum[s][c]);
+  }
+}
+
+/// 16 accumulators at most, beside the 8 vectors of weights.
+constexpr int StreamsFor(int cols) { return cols <= 4 ? 4 : 2; }
+
+template <class W, int kCols>
+void RangeOfCols(const SkinnyMatMul& op, int64_t m_begin, int64_t begin, int64_t end) {
+  constexpr int kStreams = StreamsFor(kCols);
+  const int64_t distance = (end - begin + kStreams - 1) / kStreams;
+  for (int64_t pass = 0; pass < distance; ++pass) {
+    Pass<W, kStreams, kCols>(op, m_begin, begin + pass, distance, end);
+  }
+}
+
+/// Groups that stay in the core's second-level cache while blocks of activation rows pass by.
+int64_t GroupsPerVisit(const SkinnyMatMul& op) {
+  constexpr int64_t kVisitBytes = 512 << 10;
+  const int64_t fit = kVisitBytes / std::max<int64_t>(kPackedRows * op.weight.row_bytes, 1);
+  return op.y.rows <= kMaxCols ? INT64_MAX : std::max<int64_t>(fit, 2);
+}
+
+template <class W>
+void Range(const SkinnyMatMul& op, int64_t begin, int64_t end) {
+  using RangeFunction = void (*)(const SkinnyMatMul&, int64_t, int64_t, int64_t);
+  static constexpr RangeFunction kRanges[kMaxCols] = {
+      RangeOfCols<W, 1>, RangeOfCols<W, 2>, RangeOfCols<W, 3>, RangeOfCols<W, 4>,
+      RangeOfCols<W, 5>, RangeOfCols<W, 6>, RangeOfCols<W, 7>, RangeOfCols<W, 8>};
+  const int64_t visit = GroupsPerVisit(op);
+  while (begin < end) {
+    const int64_t stop = end - begin <= visit ? end : begin + visit;
+    for (int64_t m = 0; m < op.y.rows; m += kMaxCols) {
+      kRanges[std::min<int64_t>(op.y.rows - m, kMaxCols) - 1](op, m, begin, stop);
+    }
+    begin = stop;
+  }
+}
+
+/// The two halves of a block.
+struct Halves {
+  __m512 a, b;
+};
+
+/// Quantises one block: hi and lo bytes to `quants`; returns the sum of the 32 integers.
+UNSWIFT_VNNI_INLINE uint32_t QuantiseBlock(Halves x, float inverse, std::byte* quants) {
+  const __m512 scale = _mm512_set1_ps(inverse);
+  const __m512i rounding = _mm512_set1_epi32(64);
+  const __m512i values[2] = {_mm512_cvtps_epi32(_mm512_mul_ps(x.a, scale)),
+                             _mm512_cvtps_epi32(_mm512_mul_ps(x.b, scale))};
+  for (int half = 0; half < 2; ++half) {
+    const __m512i high = _mm512_srai_epi32(_mm512_add_epi32(values[half], rounding), 7);
+    const __m512i low = _mm512_sub_epi32(values[half], _mm512_slli_epi32(high, 7));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(quants + 16 * half), _mm512_cvtepi32_epi8(high));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(quants + 32 + 16 * half),
+                     _mm512_cvtepi32_epi8(low));
+  }
+  return static_cast<uint32_t>(_mm512_reduce_add_epi32(_mm512_add_epi32(values[0], values[1])));
+}
+
+/// Largest |x| by its bits, which order NaN above infinity above numbers.
+UNSWIFT_VNNI_INLINE float Largest(Halves x) {
+  const __m512i mask = _mm512_set1_epi32(0x7fffffff);
+  const __m512i a = _mm512_and_si512(_mm512_castps_si512(x.a), mask);
+  const __m512i b = _mm512_and_si512(_mm512_castps_si512(x.b), mask);
+  const uint32_t bits = _mm512_reduce_max_epu32(_mm512_max_epu32(a, b));
+  float largest;
+  std::memcpy(&largest, &bits, sizeof(largest));
+  return largest;
+}
+
+UNSWIFT_VNNI_INLINE Halves LoadBlock(const float* x, int64_t count) {
+  if (count >= kQuantBlockSize) return {_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16)};
+  const uint32_t mask = (1u << count) - 1;
+  return {_mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), x),
+          _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask >> 16), x + 16)};
+}
+
+UNSWIFT_VNNI void LayOut(uint32_t offset, const float* x, int64_t k, float* out) {
+  const int64_t blocks = NumBlocks(k);
+  float* const scales = out + blocks * kBlockFloats;
+  for (int64_t block = 0; block < blocks; ++block) {
+    const Halves values = LoadBlock(x + block * kQuantBlockSize, k - block * kQuantBlockSize);
+    const float largest = Largest(values);
+    const float inverse = largest < kVnniSmallest ? 0.0f : kVnniLevels / largest;
+    auto* const quants = reinterpret_cast<std::byte*>(out + block * kBlockFloats);
+    // Unsigned: of a block that is not finite the integers mean nothing and may overflow.
+    const uint32_t correction = 0u - offset * QuantiseBlock(values, inverse, quants);
+    // Infinity as a scale could meet a sum of 0, or of the wrong sign.
+    scales[block] = largest * 0.0f == 0.0f ? largest * (1.0f / kVnniLevels) : largest - largest;
+    std::memcpy(scales + blocks + block, &correction, sizeof(correction));
+  }
+}
+
+}  // namespace
+
+bool HasVnni() {
+  static const bool has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                          __builtin_cpu_supports("avx512vl") &&
+                          __builtin_cpu_supports("avx512vnni");
+  return has;
+}
+
+int64_t VnniRowFloats(int64_t k) { return (NumBlocks(k) * (kBlockFloats + 2) + 15) / 16 * 16; }
+
+void VnniLayOutRow(DType dtype, const float* x, int64_t k, float* out) {
+  LayOut(dtype == DType::kQ8_0 ? 128 : 8, x, k, out);
+}
+
+void VnniPackedRange(const SkinnyMatMul& op, int64_t group_begin, int64_t group_end) {
+  if (op.weight.dtype == DType::kQ8_0) return Range<Q8>(op, group_begin, group_end);
+  Range<Q4>(op, group_begin, group_end);
+}
+
+}  // namespace unswift
+
+#else
+
+namespace unswift {
+
+bool HasVnni() { return false; }
+int64_t VnniRowFloats(int64_t) { return 0; }
+void VnniLayOutRow(DType, const float*, int64_t, float*) { UNSWIFT_CHECK(false); }
+void VnniPackedRange(const SkinnyMatMul&, int64_t, int64_t) { UNSWIFT_CHECK(false); }
+
+}  // namespace unswift
+
+#endif
