@@ -82,5 +82,6 @@ void AddCalibrate(CommandLine& line);
 void AddProtect(CommandLine& line);
 void AddVerify(CommandLine& line);
 void AddBench(CommandLine& line);
+void AddAudit(CommandLine& line);
 
 }  // namespace unswift

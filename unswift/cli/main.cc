@@ -13,5 +13,6 @@ int main(int argc, char** argv) {
   unswift::AddProtect(line);
   unswift::AddVerify(line);
   unswift::AddBench(line);
+  unswift::AddAudit(line);
   return line.Main(argc, argv);
 }

@@ -1,0 +1,142 @@
+// The passes over theta against double-precision sums, on every instruction set.
+#include "unswift/audit/block_kernels.h"
+
+#include <memory>
+
+#include "tests/ops/kernel_test.h"
+
+namespace unswift {
+namespace {
+
+constexpr int64_t kRows = 150;  // two whole sums of 64 rows and a part
+constexpr int kOrders = 7;
+
+class BlockKernels : public EveryTarget {
+ protected:
+  BlockKernels() {
+    Random random(3);
+    values_.resize(kRows * kOrders * kAuditLanes);
+    for (float& v : values_) v = static_cast<float>(random.NextNormal());
+    block_ = {0, kAuditLanes, 0, kOrders, kRows, values_.data()};
+    w_.resize(kRows * kAuditLanes);
+    for (float& v : w_) v = static_cast<float>(0.1 * random.NextNormal());
+  }
+  double theta(int64_t row, int n, int lane) const {
+    return values_[(row * kOrders + n) * kAuditLanes + lane];
+  }
+
+  std::vector<float> values_, w_;
+  ThetaBlock block_;
+  std::unique_ptr<LaneDoubles[][kAuditOrders]> gram_ =
+      std::make_unique<LaneDoubles[][kAuditOrders]>(kAuditOrders);
+};
+
+TEST_P(BlockKernels, GramOfOrders) {
+  GramOfOrders(block_, gram_.get());
+  for (int n = 0; n < kOrders; ++n) {
+    for (int m = 0; m <= n; ++m) {
+      for (int lane = 0; lane < kAuditLanes; ++lane) {
+        double sum = 0.0, size = 0.0;
+        for (int64_t i = 0; i < kRows; ++i) {
+          sum += theta(i, n, lane) * theta(i, m, lane);
+          size += std::abs(theta(i, n, lane) * theta(i, m, lane));
+        }
+        EXPECT_NEAR(gram_[n][m][lane], sum, kRows * 0x1p-53 * size);
+      }
+    }
+  }
+}
+
+TEST_P(BlockKernels, ProjectRows) {
+  alignas(64) LaneDoubles q[kOrders];
+  for (int n = 0; n < kOrders; ++n) {
+    for (int lane = 0; lane < kAuditLanes; ++lane) q[n][lane] = 0.3 * n - 0.1 * lane;
+  }
+  std::vector<float> w(kRows * kAuditLanes);
+  ProjectRows(block_, q, w.data());
+  for (int64_t i = 0; i < kRows; ++i) {
+    for (int lane = 0; lane < kAuditLanes; ++lane) {
+      double sum = 0.0, size = 0.0;
+      for (int n = 0; n < kOrders; ++n) {
+        sum += theta(i, n, lane) * q[n][lane];
+        size += std::abs(theta(i, n, lane) * q[n][lane]);
+      }
+      EXPECT_NEAR(w[i * kAuditLanes + lane], sum, 2 * kUnitRoundoff * size);
+    }
+  }
+}
+
+TEST_P(BlockKernels, RelativeResiduals) {
+  LaneFloats floor;
+  std::fill(floor, floor + kAuditLanes, 0.03f);
+  LaneDoubles slope[kAuditOrders];
+  RelativeResiduals(block_, w_.data(), floor, slope, gram_.get());
+  for (int lane = 0; lane < kAuditLanes; ++lane) {
+    std::vector<int64_t> used;
+    for (int64_t i = 0; i < kRows; ++i) {
+      if (std::abs(w_[i * kAuditLanes + lane]) > 0.03f) used.push_back(i);
+    }
+    ASSERT_LT(used.size(), kRows);
+    const double count = static_cast<double>(used.size());
+    std::vector<double> mean(kOrders, 0.0), size(kOrders, 0.0);
+    const auto ratio = [&](int64_t i, int n) {
+      return theta(i, n, lane) / w_[i * kAuditLanes + lane];
+    };
+    for (int n = 0; n < kOrders; ++n) {
+      for (int64_t i : used) {
+        mean[n] += ratio(i, n) / count;
+        size[n] += std::abs(ratio(i, n));
+      }
+      EXPECT_NEAR(slope[n][lane], mean[n], 67 * kUnitRoundoff * size[n] / count);
+    }
+    for (int n = 0; n < kOrders; ++n) {
+      for (int m = 0; m <= n; ++m) {
+        double sum = 0.0, total = 0.0;
+        for (int64_t i : used) {
+          const double a = ratio(i, n) - mean[n], b = ratio(i, m) - mean[m];
+          sum += a * b / count;
+          total += (std::abs(ratio(i, n)) + std::abs(mean[n])) *
+                   (std::abs(ratio(i, m)) + std::abs(mean[m])) / count;
+        }
+        EXPECT_NEAR(gram_[n][m][lane], sum, 140 * kUnitRoundoff * total);
+      }
+    }
+  }
+}
+
+TEST_P(BlockKernels, ScanGridFindsTheScale) {
+  std::vector<float> w(kRows * kAuditLanes);
+  float truth[kAuditLanes];
+  for (int lane = 0; lane < kAuditLanes; ++lane) truth[lane] = std::exp(0.002f * (lane - 8));
+  for (int64_t i = 0; i < kRows; ++i) {
+    for (int lane = 0; lane < kAuditLanes; ++lane) {
+      const float stored = Bf16ToF32(F32ToBf16(w_[i * kAuditLanes + lane]));
+      w[i * kAuditLanes + lane] = stored * truth[lane];
+    }
+  }
+  GridScan scan;
+  scan.rows = kRows / 2;
+  scan.row_stride = 2;
+  scan.steps = 401;
+  std::fill(scan.from, scan.from + kAuditLanes, std::exp(-0.02f));
+  std::fill(scan.ratio, scan.ratio + kAuditLanes, std::exp(1e-4f));
+  std::fill(scan.penalty, scan.penalty + kAuditLanes, 0.0f);
+  alignas(64) LaneFloats scale, score;
+  ScanForGrid(w.data(), scan, scale, score);
+  for (int lane = 0; lane < kAuditLanes; ++lane) {
+    EXPECT_NEAR(scale[lane] / truth[lane], 1.0, 1.1e-4) << lane;
+    EXPECT_LT(score[lane], 2e-3) << lane;
+  }
+  // Numbers of no grid score about 1/12, and then trust in the scale 1 decides.
+  std::fill(scan.penalty, scan.penalty + kAuditLanes, 1e3f);
+  ScanForGrid(w_.data(), scan, scale, score);
+  for (int lane = 0; lane < kAuditLanes; ++lane) {
+    EXPECT_GT(score[lane], 0.05) << lane;
+    EXPECT_NEAR(scale[lane], 1.0, 1e-2) << lane;
+  }
+}
+
+UNSWIFT_INSTANTIATE_FOR_EVERY_TARGET(BlockKernels);
+
+}  // namespace
+}  // namespace unswift

@@ -1,0 +1,167 @@
+// Plain loops over lanes, compiled once per Highway target.
+#include <cmath>
+#include <cstring>
+
+#include "hwy/highway.h"
+#include "unswift/audit/block_kernels.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace unswift {
+namespace HWY_NAMESPACE {
+
+constexpr int64_t kRowsPerSum = 64;  // of the sums in float32
+
+/// In double: coefficients of a wide Taylor series cancel by many digits in what is made of the
+/// sums.
+HWY_INLINE HWY_ATTR void AddProducts(const float* HWY_RESTRICT x, int orders,
+                                     LaneDoubles (*sum)[kAuditOrders]) {
+  for (int n = 0; n < orders; ++n) {
+    const float* HWY_RESTRICT a = x + n * kAuditLanes;
+    for (int m = 0; m <= n; ++m) {
+      const float* HWY_RESTRICT b = x + m * kAuditLanes;
+      double* HWY_RESTRICT to = sum[n][m];
+      for (int l = 0; l < kAuditLanes; ++l) to[l] += static_cast<double>(a[l]) * b[l];
+    }
+  }
+}
+
+HWY_ATTR void ClearGram(int orders, LaneDoubles (*gram)[kAuditOrders]) {
+  for (int n = 0; n < orders; ++n) std::memset(gram[n], 0, (n + 1) * sizeof(LaneDoubles));
+}
+
+HWY_ATTR void GramOfOrders(const ThetaBlock& block, LaneDoubles (*gram)[kAuditOrders]) {
+  ClearGram(block.num_orders, gram);
+  for (int64_t row = 0; row < block.rows; ++row) {
+    AddProducts(block.at(row), block.num_orders, gram);
+  }
+}
+
+HWY_ATTR void ProjectRows(const ThetaBlock& block, const LaneDoubles* q, float* w) {
+  for (int64_t row = 0; row < block.rows; ++row) {
+    double sum[kAuditLanes] = {};
+    const float* HWY_RESTRICT x = block.at(row);
+    for (int n = 0; n < block.num_orders; ++n) {
+      const double* HWY_RESTRICT weight = q[n];
+      for (int l = 0; l < kAuditLanes; ++l) sum[l] += x[n * kAuditLanes + l] * weight[l];
+    }
+    float* HWY_RESTRICT to = w + row * kAuditLanes;
+    for (int l = 0; l < kAuditLanes; ++l) to[l] = static_cast<float>(sum[l]);
+  }
+}
+
+/// 1 / w, or 0 for a row that takes no part.
+HWY_INLINE HWY_ATTR void Inverses(const float* HWY_RESTRICT w, const float* HWY_RESTRICT floor,
+                                  float* HWY_RESTRICT inverse) {
+  for (int l = 0; l < kAuditLanes; ++l) {
+    const float magnitude = std::abs(w[l]);
+    inverse[l] = magnitude > floor[l] ? 1.0f / w[l] : 0.0f;
+  }
+}
+
+HWY_ATTR void RelativeSlopes(const ThetaBlock& block, const float* w, const LaneFloats& floor,
+                             LaneDoubles& rows, LaneDoubles* slope) {
+  std::memset(slope, 0, block.num_orders * sizeof(LaneDoubles));
+  for (int l = 0; l < kAuditLanes; ++l) rows[l] = 0.0;
+  alignas(64) float sum[kAuditOrders][kAuditLanes] = {};
+  for (int64_t row = 0; row < block.rows; ++row) {
+    alignas(64) float inverse[kAuditLanes];
+    Inverses(w + row * kAuditLanes, floor, inverse);
+    const float* HWY_RESTRICT x = block.at(row);
+    for (int n = 0; n < block.num_orders; ++n) {
+      float* HWY_RESTRICT to = sum[n];
+      for (int l = 0; l < kAuditLanes; ++l) to[l] += x[n * kAuditLanes + l] * inverse[l];
+    }
+    for (int l = 0; l < kAuditLanes; ++l) rows[l] += inverse[l] != 0.0f ? 1.0 : 0.0;
+    if ((row + 1) % kRowsPerSum != 0 && row + 1 != block.rows) continue;
+    for (int n = 0; n < block.num_orders; ++n) {
+      for (int l = 0; l < kAuditLanes; ++l) slope[n][l] += sum[n][l];
+    }
+    std::memset(sum, 0, sizeof(sum));
+  }
+  for (int n = 0; n < block.num_orders; ++n) {
+    for (int l = 0; l < kAuditLanes; ++l) slope[n][l] /= rows[l] > 0.0 ? rows[l] : 1.0;
+  }
+}
+
+HWY_ATTR void RelativeResiduals(const ThetaBlock& block, const float* w, const LaneFloats& floor,
+                                LaneDoubles* slope, LaneDoubles (*gram)[kAuditOrders]) {
+  LaneDoubles rows;
+  RelativeSlopes(block, w, floor, rows, slope);
+  ClearGram(block.num_orders, gram);
+  alignas(64) float centre[kAuditOrders][kAuditLanes];
+  for (int n = 0; n < block.num_orders; ++n) {
+    for (int l = 0; l < kAuditLanes; ++l) centre[n][l] = static_cast<float>(slope[n][l]);
+  }
+  for (int64_t row = 0; row < block.rows; ++row) {
+    alignas(64) float inverse[kAuditLanes];
+    Inverses(w + row * kAuditLanes, floor, inverse);
+    const float* HWY_RESTRICT x = block.at(row);
+    alignas(64) float residual[kAuditOrders * kAuditLanes];
+    for (int n = 0; n < block.num_orders; ++n) {
+      for (int l = 0; l < kAuditLanes; ++l) {
+        const float ratio = x[n * kAuditLanes + l] * inverse[l];
+        residual[n * kAuditLanes + l] = inverse[l] != 0.0f ? ratio - centre[n][l] : 0.0f;
+      }
+    }
+    AddProducts(residual, block.num_orders, gram);
+  }
+  for (int n = 0; n < block.num_orders; ++n) {
+    for (int m = 0; m <= n; ++m) {
+      for (int l = 0; l < kAuditLanes; ++l) gram[n][m][l] /= rows[l] > 0.0 ? rows[l] : 1.0;
+    }
+  }
+}
+
+/// Adds the squared distances of w * inverse to the grid, in steps of the grid.
+HWY_INLINE HWY_ATTR void AddGridDistances(const float* HWY_RESTRICT w,
+                                          const float* HWY_RESTRICT inverse, uint32_t exponent,
+                                          float* HWY_RESTRICT sum) {
+  // Adding and taking away 1.5 * 2^23 rounds to an integer.
+  constexpr float kRound = 12582912.0f;
+  uint32_t bits[kAuditLanes];
+  float value[kAuditLanes];
+  for (int l = 0; l < kAuditLanes; ++l) value[l] = w[l] * inverse[l];
+  std::memcpy(bits, value, sizeof(bits));
+  // The mantissa in [2^bits, 2^(bits + 1)), where the grid is the integers.
+  for (int l = 0; l < kAuditLanes; ++l) bits[l] = (bits[l] & 0x7fffffu) | exponent;
+  std::memcpy(value, bits, sizeof(bits));
+  for (int l = 0; l < kAuditLanes; ++l) {
+    const float distance = value[l] - ((value[l] + kRound) - kRound);
+    sum[l] += w[l] != 0.0f ? distance * distance : 0.0f;
+  }
+}
+
+HWY_ATTR void ScanForGrid(const float* w, const GridScan& scan, LaneFloats& best_scale,
+                          LaneFloats& best_score) {
+  const uint32_t exponent = static_cast<uint32_t>(127 + scan.mantissa_bits) << 23;
+  alignas(64) float scale[kAuditLanes], inverse[kAuditLanes], least[kAuditLanes];
+  float log_from[kAuditLanes], log_ratio[kAuditLanes];
+  for (int l = 0; l < kAuditLanes; ++l) {
+    scale[l] = best_scale[l] = scan.from[l];
+    least[l] = best_score[l] = 1e30f;
+    log_from[l] = std::log(scan.from[l]);
+    log_ratio[l] = std::log(scan.ratio[l]);
+  }
+  for (int step = 0; step < scan.steps; ++step) {
+    for (int l = 0; l < kAuditLanes; ++l) inverse[l] = 1.0f / scale[l];
+    alignas(64) float sum[kAuditLanes] = {};
+    for (int64_t r = 0; r < scan.rows; ++r) {
+      AddGridDistances(w + r * scan.row_stride * kAuditLanes, inverse, exponent, sum);
+    }
+    for (int l = 0; l < kAuditLanes; ++l) {
+      const float score = sum[l] / static_cast<float>(scan.rows);
+      const float log_scale = log_from[l] + static_cast<float>(step) * log_ratio[l];
+      const float total = score + scan.penalty[l] * log_scale * log_scale;
+      if (total < least[l]) {
+        least[l] = total;
+        best_score[l] = score;
+        best_scale[l] = scale[l];
+      }
+      scale[l] *= scan.ratio[l];
+    }
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace unswift
+HWY_AFTER_NAMESPACE();

@@ -1,0 +1,34 @@
+#include "unswift/audit/block_kernels.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "unswift/audit/block_kernels.cc"
+#include "hwy/foreach_target.h"
+#include "unswift/audit/block_kernels-inl.h"
+
+#if HWY_ONCE
+namespace unswift {
+HWY_EXPORT(GramOfOrders);
+HWY_EXPORT(ProjectRows);
+HWY_EXPORT(RelativeResiduals);
+HWY_EXPORT(ScanForGrid);
+
+void GramOfOrders(const ThetaBlock& block, LaneDoubles (*gram)[kAuditOrders]) {
+  HWY_DYNAMIC_DISPATCH(GramOfOrders)(block, gram);
+}
+
+void ProjectRows(const ThetaBlock& block, const LaneDoubles* q, float* w) {
+  HWY_DYNAMIC_DISPATCH(ProjectRows)(block, q, w);
+}
+
+void RelativeResiduals(const ThetaBlock& block, const float* w, const LaneFloats& floor,
+                       LaneDoubles* slope, LaneDoubles (*gram)[kAuditOrders]) {
+  HWY_DYNAMIC_DISPATCH(RelativeResiduals)(block, w, floor, slope, gram);
+}
+
+void ScanForGrid(const float* w, const GridScan& scan, LaneFloats& best_scale,
+                 LaneFloats& best_score) {
+  HWY_DYNAMIC_DISPATCH(ScanForGrid)(w, scan, best_scale, best_score);
+}
+
+}  // namespace unswift
+#endif  // HWY_ONCE

@@ -1,0 +1,41 @@
+// Passes over the rows of a block of sixteen units; each lane is a unit of its own. Sums are in
+// double (RelativeResiduals' means: float32 within 64 rows).
+#pragma once
+
+#include "unswift/audit/theta_block.h"
+
+namespace unswift {
+
+/// One number per unit of a block.
+using LaneDoubles = double[kAuditLanes];
+using LaneFloats = float[kAuditLanes];
+
+/// gram[n][m] += sum_i theta[i][n] theta[i][m] for m <= n (stored orders), gram zeroed first.
+void GramOfOrders(const ThetaBlock& block, LaneDoubles (*gram)[kAuditOrders]);
+
+/// w[i] = sum_n theta[i][n] q[n]. Shapes: q [num_orders][16]; w [rows][16].
+void ProjectRows(const ThetaBlock& block, const LaneDoubles* q, float* w);
+
+/// With rows weighted by 1 / w[i]^2 (rows with |w[i]| <= floor take no part):
+/// slope[n] = mean of theta[i][n] / w[i], and gram[n][m] = mean of the products of the residuals
+/// theta[i][n] / w[i] - slope[n], m <= n. Shapes: w [rows][16]; floor [16].
+void RelativeResiduals(const ThetaBlock& block, const float* w, const LaneFloats& floor,
+                       LaneDoubles* slope, LaneDoubles (*gram)[kAuditOrders]);
+
+/// What ScanGrid looks for, per unit.
+struct GridScan {
+  int mantissa_bits = 7;             ///< explicit ones: bf16 7, f16 10
+  int64_t rows = 0, row_stride = 1;  ///< every row_stride-th row is looked at, `rows` of them
+  int steps = 1;
+  alignas(64) LaneFloats from;     ///< the first scale
+  alignas(64) LaneFloats ratio;    ///< of a scale to the one before
+  alignas(64) LaneFloats penalty;  ///< added to a score, times log(scale)^2: trust in scale 1
+};
+
+/// How well w / scale fits a floating-point grid: score = mean squared distance to the grid in
+/// units of its step (1/12 for numbers that know nothing of it). Keeps each lane's scale of the
+/// least score + penalty, and its score. Shapes: w [rows * row_stride][16].
+void ScanForGrid(const float* w, const GridScan& scan, LaneFloats& best_scale,
+                 LaneFloats& best_score);
+
+}  // namespace unswift

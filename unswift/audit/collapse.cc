@@ -1,0 +1,104 @@
+// A plain model from the release, at the original's speed: every series replaced by one column per
+// unit and the activation itself. Writes it (RecoveredModelWriter), runs it beside the release and
+// compares tokens and speed.
+#include <algorithm>
+#include <chrono>
+
+#include "unswift/audit/attack.h"
+#include "unswift/eval/speed.h"
+#include "unswift/eval/token_match.h"
+#include "unswift/runtime/prompts.h"
+
+namespace unswift {
+namespace {
+
+constexpr const char* kPrompts[] = {"The capital of France is", "Once upon a time, there was",
+                                    "To boil an egg, first", "def fibonacci(n):"};
+constexpr int64_t kNewTokens = 32;
+
+/// Prompts as ids; a tokenizer that cannot encode them gives way to some ids of the vocabulary.
+std::vector<std::vector<int32_t>> PromptIds(const std::filesystem::path& directory,
+                                            int64_t vocab_size) {
+  std::vector<std::vector<int32_t>> prompts;
+  const Result<PromptEncoder> encoder = PromptEncoder::Open(directory);
+  for (int32_t p = 0; p < 4; ++p) {
+    Result<std::vector<int32_t>> ids = std::vector<int32_t>();
+    if (encoder) ids = encoder->Encode(std::string(kPrompts[p]));
+    if (!ids || ids->empty()) {
+      ids = std::vector<int32_t>();
+      for (int32_t i = 0; i < 6; ++i) {
+        ids->push_back(static_cast<int32_t>((7 * p + 5 * i * i + 3) % vocab_size));
+      }
+    }
+    prompts.push_back(std::move(*ids));
+  }
+  return prompts;
+}
+
+struct Comparison {
+  GreedyResult greedy;
+  std::vector<double> decode_slowdown;  ///< over the collapsed model: collapsed, release, original
+};
+
+Result<Comparison> Compare(const AuditTarget& target, const Model& collapsed) {
+  ThreadPool& pool = *target.pool;
+  Decoder collapsed_decoder(collapsed, pool), release_decoder(*target.release, pool);
+  std::optional<Decoder> original_decoder;
+  std::vector<Decoder*> decoders = {&collapsed_decoder, &release_decoder};
+  if (target.original != nullptr) {
+    original_decoder.emplace(*target.original, pool);
+    decoders.push_back(&*original_decoder);
+  }
+  const int64_t context = collapsed.config().max_position_embeddings;
+  const auto prompts = PromptIds(target.recovered, collapsed.config().vocab_size);
+  size_t longest = 0;
+  for (const auto& prompt : prompts) longest = std::max(longest, prompt.size());
+  const int64_t room = context - static_cast<int64_t>(longest);
+  Comparison comparison;
+  UNSWIFT_ASSIGN_OR_RETURN(comparison.greedy,
+                           CompareGreedy(*decoders.back(), collapsed_decoder, prompts,
+                                         std::clamp<int64_t>(room, 1, kNewTokens)));
+  SpeedOptions speed;
+  speed.prompt_tokens = std::clamp<int64_t>(context / 4, 2, 8);
+  speed.new_tokens = std::clamp<int64_t>(context / 4, 1, 16);
+  speed.repetitions = 5;
+  speed.measure_bandwidth = false;
+  UNSWIFT_ASSIGN_OR_RETURN(const SpeedResult speeds, MeasureSpeed(decoders, speed));
+  comparison.decode_slowdown = speeds.decode_slowdown;
+  return comparison;
+}
+
+Result<AttackResult> Collapse(const AuditTarget& target) {
+  const auto start = std::chrono::steady_clock::now();
+  UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel collapsed,
+                           OpenModel(target.recovered, {}, *target.pool));
+  UNSWIFT_ASSIGN_OR_RETURN(const Comparison comparison, Compare(target, collapsed.model));
+  const GreedyResult& greedy = comparison.greedy;
+  AttackResult result;
+  result.speedup = comparison.decode_slowdown[1];
+  result.recovered_fraction = static_cast<double>(greedy.equal_tokens) /
+                              static_cast<double>(std::max<int64_t>(greedy.tokens, 1));
+  result.details = {{"compared_with", target.original != nullptr ? "original" : "release"},
+                    {"greedy_prompts", greedy.prompts},
+                    {"greedy_identical", greedy.identical},
+                    {"greedy_tokens", greedy.tokens},
+                    {"greedy_equal_tokens", greedy.equal_tokens}};
+  std::string against_original;
+  if (target.original != nullptr) {
+    const double share = comparison.decode_slowdown[2];
+    result.details["speed_over_original"] = share;
+    against_original = fmt::format(" ({:.2f}x the original's speed)", share);
+  }
+  result.seconds = target.recovery_seconds +
+                   std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.verdict = fmt::format(
+      "a plain model decodes {:.2f}x as fast as the release{}, with {} of {} greedy tokens equal",
+      *result.speedup, against_original, greedy.equal_tokens, greedy.tokens);
+  return result;
+}
+
+}  // namespace
+
+const Attack kCollapse = {.name = "collapse", .game = "SPEED", .model = Collapse};
+
+}  // namespace unswift

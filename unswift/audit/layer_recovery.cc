@@ -1,0 +1,266 @@
+#include "unswift/audit/layer_recovery.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <string_view>
+#include <unordered_map>
+
+#include "unswift/ops/convert.h"
+#include "unswift/tensor/convert.h"
+
+namespace unswift {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// Relative error of a column that its outcome makes likely: entries on the wrong side of a
+/// rounding step when the grid was found, else the fit's own error.
+double LikelyError(const UnitOutcome& outcome, DType dtype) {
+  if (!outcome.on_grid) return outcome.noise;
+  if (outcome.noise == 0.0) return 0.0;
+  const double half_step = 0.35 * std::ldexp(1.0, dtype == DType::kBF16 ? -7 : -10);
+  return 2.0 * half_step * std::sqrt(std::erfc(half_step / (outcome.noise * std::sqrt(2.0))));
+}
+
+/// Columns of the original for a block, [rows][16].
+void GatherColumns(const MatrixView& down, const int64_t* units, int count,
+                   std::vector<float>& out) {
+  const int64_t element = BlockBytes(down.dtype);
+  out.assign(down.rows * kAuditLanes, 0.0f);
+  for (int64_t i = 0; i < down.rows; ++i) {
+    for (int lane = 0; lane < count; ++lane) {
+      if (units[lane] < 0) continue;
+      RowToF32(down.dtype, down.row(i) + units[lane] * element, {&out[i * kAuditLanes + lane], 1});
+    }
+  }
+}
+
+struct ColumnError {
+  double relative = 0.0;
+  int64_t exact = 0;
+};
+
+ColumnError CompareColumn(std::span<const float> got, std::span<const float> want, int lane,
+                          bool scale_free) {
+  double cross = 0.0, got2 = 0.0, want2 = 0.0;
+  for (size_t i = lane; i < got.size(); i += kAuditLanes) {
+    cross += static_cast<double>(got[i]) * want[i];
+    got2 += static_cast<double>(got[i]) * got[i];
+    want2 += static_cast<double>(want[i]) * want[i];
+  }
+  const double scale = scale_free && got2 > 0.0 ? cross / got2 : 1.0;
+  ColumnError error;
+  double square = 0.0;
+  for (size_t i = lane; i < got.size(); i += kAuditLanes) {
+    const double difference = scale * got[i] - want[i];
+    square += difference * difference;
+    error.exact += got[i] == want[i] ? 1 : 0;
+  }
+  error.relative = want2 > 0.0 ? std::sqrt(square / want2) : (got2 > 0.0 ? 1.0 : 0.0);
+  return error;
+}
+
+/// One thread's share of a layer.
+class BlockWorker {
+ public:
+  BlockWorker(const LayerFacts& facts, std::span<const Attack* const> attacks,
+              const KnownColumns& known, RecoveredLayer& recovered)
+      : facts_(facts),
+        attacks_(attacks),
+        original_(known.down),
+        unit_of_(known.unit_of),
+        recovered_(recovered),
+        reader_(*facts.series),
+        recovery_(facts),
+        estimates_(attacks.size()),
+        tallies_(attacks.size()) {}
+
+  void Run(int64_t first_unit) {
+    const auto start = Clock::now();
+    const std::span<const ThetaBlock> blocks = reader_.Read(first_unit);
+    const double shared = SecondsSince(start) / static_cast<double>(blocks.size());
+    for (const ThetaBlock& block : blocks) RunBlock(block, shared);
+  }
+
+  const std::vector<AttackTally>& tallies() const { return tallies_; }
+
+ private:
+  void RunBlock(const ThetaBlock& block, double shared_seconds) {
+    auto start = Clock::now();
+    recovery_.Start(block);
+    shared_seconds += SecondsSince(start);
+    UnitOutcome storage[kAuditLanes];
+    const std::span<UnitOutcome> outcome(storage);
+    // Consistent rounding is always the last to run: it goes on from the others' models.
+    for (size_t a = 0; a < attacks_.size(); ++a) {
+      if (attacks_[a] == &kConsistentRounding) continue;
+      start = Clock::now();
+      const auto estimate = attacks_[a]->block(recovery_, outcome);
+      estimates_[a].assign(estimate.begin(), estimate.end());
+      tallies_[a].thread_seconds += shared_seconds + SecondsSince(start);
+    }
+    start = Clock::now();
+    const auto best = kConsistentRounding.block(recovery_, outcome);
+    const double seconds = shared_seconds + SecondsSince(start);
+    Keep(block, best, outcome);
+    if (original_ != nullptr) {
+      GatherColumns(*original_, unit_of_.data() + block.first_unit, block.num_units, truth_);
+    }
+    for (size_t a = 0; a < attacks_.size(); ++a) {
+      const bool is_best = attacks_[a] == &kConsistentRounding;
+      if (is_best) tallies_[a].thread_seconds += seconds;
+      Score(*attacks_[a], block, is_best ? best : std::span<const float>(estimates_[a]), best,
+            outcome, tallies_[a]);
+    }
+  }
+
+  void Keep(const ThetaBlock& block, std::span<const float> best,
+            std::span<const UnitOutcome> outcome) {
+    const int64_t element = BlockBytes(recovered_.dtype);
+    const int64_t row_bytes = recovered_.units * element;
+    std::byte* to = recovered_.down.data() + block.first_unit * element;
+    for (int64_t i = 0; i < block.rows; ++i) {
+      FastRowFromF32(recovered_.dtype, best.subspan(i * kAuditLanes, block.num_units),
+                     to + i * row_bytes);
+    }
+    for (int lane = 0; lane < block.num_units; ++lane) {
+      const int64_t unit = block.first_unit + lane;
+      recovered_.outcome[unit] = outcome[lane];
+      recovered_.fit[unit] = recovery_.unit(lane).fit;
+      recovered_.sign[unit] = static_cast<int8_t>(recovery_.unit(lane).fit.sign);
+    }
+  }
+
+  void Score(const Attack& attack, const ThetaBlock& block, std::span<const float> estimate,
+             std::span<const float> best, std::span<const UnitOutcome> outcome,
+             AttackTally& tally) {
+    const std::span<const float> want = original_ != nullptr ? truth_ : best;
+    for (int lane = 0; lane < block.num_units; ++lane) {
+      ColumnError error = CompareColumn(estimate, want, lane, attack.scale_free);
+      if (original_ != nullptr && unit_of_[block.first_unit + lane] < 0) error = {1.0, 0};
+      if (original_ == nullptr) error.relative += LikelyError(outcome[lane], recovered_.dtype);
+      ++tally.units;
+      tally.recovered += error.relative <= kRecoveredError ? 1 : 0;
+      tally.max_relative_error = std::max(tally.max_relative_error, error.relative);
+      tally.entries += block.rows;
+      tally.exact += error.exact;
+    }
+  }
+
+  const LayerFacts& facts_;
+  const std::span<const Attack* const> attacks_;
+  const MatrixView* original_;
+  const std::span<const int64_t> unit_of_;
+  RecoveredLayer& recovered_;
+  ThetaReader reader_;
+  BlockRecovery recovery_;
+  std::vector<std::vector<float>> estimates_;
+  std::vector<AttackTally> tallies_;
+  std::vector<float> truth_;
+};
+
+/// The biases that the series had swallowed.
+void RecoverBiases(const SeriesWeights& series, const LayerFacts& facts,
+                   RecoveredLayer& recovered) {
+  const auto round = [&](float value) {
+    std::byte stored[4];
+    FastRowFromF32(facts.weight_dtype, {&value, 1}, stored);
+    FastRowToF32(facts.weight_dtype, stored, {&value, 1});
+    return value;
+  };
+  if (facts.hidden_bias) {
+    for (const FunctionFit& fit : recovered.fit) {
+      recovered.z_bias.push_back(round(static_cast<float>(fit.bias)));
+    }
+  }
+  if (series.bias.empty()) return;
+  recovered.output_bias = series.bias;
+  const MatrixView down = recovered.down_view();
+  std::vector<float> row(recovered.units);
+  for (int64_t i = 0; i < recovered.hidden_size; ++i) {
+    double sum = series.bias[i];
+    FastRowToF32(down.dtype, down.row(i), row);
+    for (int64_t j = 0; j < recovered.units; ++j) sum -= row[j] * recovered.fit[j].constant;
+    recovered.output_bias[i] = round(static_cast<float>(sum));
+  }
+}
+
+}  // namespace
+
+void AttackTally::Add(const AttackTally& other) {
+  units += other.units;
+  recovered += other.recovered;
+  entries += other.entries;
+  exact += other.exact;
+  max_relative_error = std::max(max_relative_error, other.max_relative_error);
+  thread_seconds += other.thread_seconds;
+}
+
+std::vector<int64_t> MatchUnits(const Model& release, const Model& original, int64_t layer) {
+  const auto bytes = [](const MatrixView& matrix, int64_t row) {
+    return std::string(reinterpret_cast<const char*>(matrix.row(row)), matrix.row_bytes);
+  };
+  const MatrixView& known = original.layers()[layer].mlp.up_proj.weight;
+  std::unordered_map<std::string, int64_t> unit_of;
+  for (int64_t j = 0; j < known.rows; ++j) unit_of.emplace(bytes(known, j), j);
+  const MatrixView& rows = release.layers()[layer].mlp.up_proj.weight;
+  const int64_t element = BlockBytes(rows.dtype);
+  std::vector<int64_t> matched(release.layers()[layer].mlp.series->protected_units(), -1);
+  for (size_t j = 0; j < matched.size(); ++j) {
+    std::string row = bytes(rows, static_cast<int64_t>(j));
+    auto found = unit_of.find(row);
+    if (found == unit_of.end()) {
+      // A plain MLP's row with a flipped sign: the top bit of each value.
+      for (size_t i = element - 1; i < row.size(); i += element) row[i] ^= '\x80';
+      found = unit_of.find(row);
+    }
+    if (found != unit_of.end()) matched[j] = found->second;
+  }
+  return matched;
+}
+
+LayerPass RecoverSeries(const LayerFacts& facts, std::span<const Attack* const> attacks,
+                        const KnownColumns& known, ThreadPool& pool) {
+  const SeriesWeights& series = *facts.series;
+  LayerPass pass;
+  RecoveredLayer& recovered = pass.recovered;
+  recovered.dtype = facts.weight_dtype;
+  recovered.hidden_size = series.theta.rows;
+  recovered.units = series.protected_units();
+  recovered.down.resize(recovered.hidden_size * recovered.units * BlockBytes(recovered.dtype));
+  recovered.sign.assign(recovered.units, int8_t{1});
+  recovered.outcome.resize(recovered.units);
+  recovered.fit.resize(recovered.units);
+  std::vector<std::unique_ptr<BlockWorker>> workers(pool.num_threads());
+  const int64_t groups = (recovered.units + ThetaReader::kUnits - 1) / ThetaReader::kUnits;
+  pool.ParallelForDynamic(groups, [&](int64_t group, int thread) {
+    if (workers[thread] == nullptr) {
+      workers[thread] = std::make_unique<BlockWorker>(facts, attacks, known, recovered);
+    }
+    workers[thread]->Run(group * ThetaReader::kUnits);
+  });
+  pass.tallies.resize(attacks.size());
+  for (const auto& worker : workers) {
+    if (worker == nullptr) continue;
+    for (size_t a = 0; a < attacks.size(); ++a) pass.tallies[a].Add(worker->tallies()[a]);
+  }
+  RecoverBiases(series, facts, recovered);
+  return pass;
+}
+
+LayerPass RecoverLayer(const Model& release, int64_t layer, std::span<const Attack* const> attacks,
+                       const Model* original, ThreadPool& pool) {
+  const LayerFacts facts = FactsOf(release, layer, pool);
+  if (original == nullptr) return RecoverSeries(facts, attacks, {}, pool);
+  const std::vector<int64_t> unit_of = MatchUnits(release, *original, layer);
+  const KnownColumns known{&original->layers()[layer].mlp.down_proj.weight, unit_of};
+  return RecoverSeries(facts, attacks, known, pool);
+}
+
+}  // namespace unswift
