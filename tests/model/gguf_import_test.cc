@@ -22,7 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 using V = GgufTestValue;
 
-constexpr uint32_t kF32 = 0, kQ4_1 = 3, kQ6_K = 14;
+constexpr uint32_t kF32 = 0, kQ4_1 = 3, kIq2Xxs = 16;
 constexpr int kVocab = 6, kHidden = 32, kFeedForward = 64, kLayers = 2;
 constexpr int kHeads = 4, kKvHeads = 2, kHeadDim = 8;
 
@@ -261,21 +261,22 @@ TEST_F(GgufImportTest, RefusesWhatItCannotKeep) {
   const auto unsupported = ErrorCode::kUnsupported;
   EXPECT_TRUE(FailsWith(with("general.architecture", V::String("rwkv")), unsupported, "'rwkv'"));
   EXPECT_TRUE(FailsWith(with("llama.expert_count", V::Uint32(8)), unsupported, "expert_count"));
-  EXPECT_TRUE(
-      FailsWith(with("llama.rope.scaling.type", V::String("yarn")), unsupported, "got 'yarn'"));
-  EXPECT_TRUE(FailsWith(with("llama.rope.scaling.factor", V::Float32(4)), unsupported, "factor"));
+  EXPECT_TRUE(FailsWith(with("llama.rope.scaling.type", V::String("su")), unsupported, "got 'su'"));
   EXPECT_TRUE(FailsWith(with("llama.rope.dimension_count", V::Uint32(4)), unsupported, "RoPE"));
   EXPECT_TRUE(FailsWith(with("tokenizer.ggml.pre", V::String("new")), unsupported, "'new'"));
   EXPECT_TRUE(Succeeds(with("llama.rope.scaling.type", V::String("none"))));
   fs::remove_all(dir_ / "model");
 
   TinyModel extra;
-  extra.gguf.Tensor("rope_freqs.weight", {4}, kF32, std::string(16, '\0'));
-  EXPECT_TRUE(FailsWith(Import(extra.gguf), unsupported, "tensor 'rope_freqs.weight': not part"));
+  extra.gguf.Tensor("cls.weight", {4}, kF32, std::string(16, '\0'));
+  EXPECT_TRUE(FailsWith(Import(extra.gguf), unsupported, "tensor 'cls.weight': not part"));
+  TinyModel frequencies;
+  frequencies.gguf.Tensor("rope_freqs.weight", {4}, kF32, BytesOf({1, 3, 3, 8}));
+  EXPECT_TRUE(FailsWith(Import(frequencies.gguf), unsupported, "expected Llama 3's divisors"));
   TinyModel k_quant;
   k_quant.gguf.RemoveTensor("blk.0.ffn_down.weight");
   k_quant.gguf.Set("llama.feed_forward_length", V::Uint32(256))
-      .Tensor("blk.0.ffn_down.weight", {256, kHidden}, kQ6_K, std::string(32 * 210, '\0'));
+      .Tensor("blk.0.ffn_down.weight", {256, kHidden}, kIq2Xxs, std::string(32 * 66, '\0'));
   for (int layer = 0; layer < kLayers; ++layer) {
     for (const char* name : {"gate", "up"}) {
       const std::string full = fmt::format("blk.{}.ffn_{}.weight", layer, name);
@@ -283,8 +284,7 @@ TEST_F(GgufImportTest, RefusesWhatItCannotKeep) {
                                              std::string(256 * kHidden * 4, '\0'));
     }
   }
-  EXPECT_TRUE(
-      FailsWith(Import(k_quant.gguf), unsupported, "tensor 'blk.0.ffn_down.weight': type Q6_K"));
+  EXPECT_TRUE(FailsWith(Import(k_quant.gguf), unsupported, "IQ4_NL, BF16, got IQ2_XXS"));
   EXPECT_TRUE(FailsWith(Import(TinyModel().gguf, DType::kI8), ErrorCode::kInvalidArgument,
                         "expected f32, f16, bf16, q8_0 or q4_0, got i8"));
   ExpectNothingWritten();
@@ -297,6 +297,8 @@ TEST_F(GgufImportTest, RefusesContradictions) {
     return Import(model.gguf);
   };
   const auto invalid = ErrorCode::kInvalidData;
+  EXPECT_TRUE(FailsWith(with("llama.rope.scaling.factor", V::Float32(4)), invalid,
+                        "expected 1 without a scaling type"));
   EXPECT_TRUE(FailsWith(with("llama.block_count", V::Uint32(3)), invalid,
                         "tensor 'blk.2.attn_norm.weight': expected, but absent"));
   EXPECT_TRUE(FailsWith(with("llama.block_count", V::Uint32(1)), ErrorCode::kUnsupported,
@@ -308,7 +310,7 @@ TEST_F(GgufImportTest, RefusesContradictions) {
   EXPECT_TRUE(
       FailsWith(with("llama.context_length", V::Uint32(0xffffffff)), invalid, "got 4294967295"));
   EXPECT_TRUE(FailsWith(with("llama.attention.layer_norm_rms_epsilon", V::Float32(NAN)), invalid,
-                        "expected an epsilon"));
+                        "expected a number in (0, 1), got nan"));
   EXPECT_TRUE(
       FailsWith(with("tokenizer.ggml.tokens", V::Strings({"0", "1", "2", "3", "4", "5", "6"})),
                 invalid, "token_type"));

@@ -18,7 +18,7 @@ TEST(ReadPrompts, TakesTextMessagesAndIds) {
   ASSERT_EQ(prompts->size(), 3u);
   EXPECT_EQ(std::get<std::string>((*prompts)[0]), "abc");
   EXPECT_EQ(std::get<std::vector<int32_t>>((*prompts)[1]), (std::vector<int32_t>{1, 2}));
-  EXPECT_EQ(std::get<std::vector<ChatMessage>>((*prompts)[2])[0].content, "hi");
+  EXPECT_EQ(std::get<Chat>((*prompts)[2]).messages[0].content, "hi");
 }
 
 TEST(ReadPrompts, ErrorsNameTheLine) {
@@ -41,7 +41,7 @@ TEST(PromptEncoder, AModelWithoutChatTemplateStillTakesText) {
   const auto encoder = PromptEncoder::Open(directory.path());
   ASSERT_TRUE(encoder.has_value()) << encoder.error().message;
   EXPECT_EQ(encoder->Encode(std::string("cab")).value(), (std::vector<int32_t>{2, 0, 1}));
-  EXPECT_FALSE(encoder->Encode(std::vector<ChatMessage>{{"user", "a"}}).has_value());
+  EXPECT_FALSE(encoder->Encode(UserMessage("a")).has_value());
 }
 
 }  // namespace

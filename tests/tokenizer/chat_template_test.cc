@@ -10,15 +10,15 @@ namespace {
 
 using testing::HasSubstr;
 
+#define GENERATION_PROMPT "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 constexpr char kPlain[] =
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] "
-    "+ "
-    "'<|im_end|>' + '\\n'}}{% endfor %}";
+    "+ '<|im_end|>' + '\\n'}}{% endfor %}" GENERATION_PROMPT;
 constexpr char kWithSystem[] =
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
     "{{ '<|im_start|>system\nDon\\'t \"lie\".<|im_end|>\n' }}{% endif %}"
     "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
-    "{% endfor %}";
+    "{% endfor %}" GENERATION_PROMPT;
 
 std::string Render(const char* text, const std::vector<ChatMessage>& messages, bool prompt) {
   const Result<ChatTemplate> chat_template = ChatTemplate::FromText(text, "tiny");
@@ -43,31 +43,35 @@ TEST(ChatTemplate, DefaultSystemMessageStandsInForAMissingOne) {
   EXPECT_EQ(Render(kWithSystem, {}, true), "<|im_start|>assistant\n");
 }
 
-TEST(ChatTemplate, OtherDialectsAreUnsupported) {
-  for (const char* text :
-       {"", "{{ '[INST] ' }}", "<|im_start|>", "<|im_end|>", "<|im_start|><|im_sep|><|im_end|>",
-        "{{bos_token}}<|im_start|><|im_end|>"}) {
-    const Result<ChatTemplate> chat_template = ChatTemplate::FromText(text, "tiny");
-    ASSERT_FALSE(chat_template) << text;
-    EXPECT_EQ(chat_template.error().code, ErrorCode::kUnsupported);
-    EXPECT_THAT(chat_template.error().message, HasSubstr("tiny: expected a"));
-  }
+TEST(ChatTemplate, FaultsOfATemplateNameItsFile) {
+  const Result<ChatTemplate> chat_template = ChatTemplate::FromText("\n{% if %}", "tiny");
+  ASSERT_FALSE(chat_template);
+  EXPECT_THAT(chat_template.error().message, HasSubstr("tiny: line 2: "));
+  const auto refused = ChatTemplate::FromText("{{ raise_exception('no') }}", "tiny")
+                           ->Render(std::vector<ChatMessage>{}, true);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("tiny: line 1: "));
+  EXPECT_THAT(refused.error().message, HasSubstr("refuses this conversation: no"));
 }
 
-TEST(ChatTemplate, UnfinishedLiteralsAreNoLiterals) {
-  EXPECT_EQ(
-      Render("<|im_start|><|im_end|>'<|im_start|>system\nx<|im_end|>\n", {{"user", "a"}}, false),
-      "<|im_start|>user\na<|im_end|>\n");
-}
-
-TEST(ChatTemplate, RefusesRolesThatBreakTheFrame) {
-  const Result<ChatTemplate> chat_template = ChatTemplate::FromText(kPlain, "tiny");
-  ASSERT_TRUE(chat_template);
-  for (const char* role : {"", "a\nb"}) {
-    const auto rendered = chat_template->Render({{role, "x"}}, false);
-    ASSERT_FALSE(rendered);
-    EXPECT_EQ(rendered.error().code, ErrorCode::kInvalidArgument);
-  }
+// Parts, calls and null contents reach the template as they were given; a changed role or text
+// wins.
+TEST(ChatTemplate, MessagesKeepWhatElseTheyHold) {
+  const OrderedJson given = OrderedJson::parse(R"([
+      {"z": 1, "role": "user", "content": "a", "b": [2]},
+      {"role": "assistant", "tool_calls": [{"x": null}]},
+      {"role": "assistant", "content": null, "tool_calls": []},
+      {"role": "user", "content": [{"type": "text", "text": "t"}]}])");
+  std::vector<ChatMessage> messages = ParseMessages(given, "request").value();
+  const char* const all = "{% for m in messages %}{{ m | tojson }}\n{% endfor %}";
+  EXPECT_EQ(Render(all, messages, false),
+            "{\"z\": 1, \"role\": \"user\", \"content\": \"a\", \"b\": [2]}\n"
+            "{\"role\": \"assistant\", \"tool_calls\": [{\"x\": null}]}\n"
+            "{\"role\": \"assistant\", \"content\": null, \"tool_calls\": []}\n"
+            "{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"t\"}]}\n");
+  messages[0].content = "changed";
+  messages.resize(1);
+  EXPECT_THAT(Render(all, messages, false), HasSubstr("\"content\": \"changed\", \"b\""));
 }
 
 TEST(ChatTemplate, OpensADirectory) {
@@ -83,17 +87,42 @@ TEST(ChatTemplate, OpensADirectory) {
   EXPECT_EQ(open().error().code, ErrorCode::kInvalidData);
   WriteTextFile(directory / "tokenizer_config.json", Json{{"chat_template", kPlain}}.dump());
   EXPECT_TRUE(open());
-  WriteTextFile(
-      directory / "tokenizer_config.json",
-      Json{{"chat_template",
-            {{{"name", "tools"}, {"template", "x"}}, {{"name", "default"}, {"template", kPlain}}}}}
-          .dump());
-  EXPECT_TRUE(open());
+}
+
+std::string RenderOf(const TempDir& directory, const Chat& chat) {
+  const auto chat_template = ChatTemplate::Open(directory.path());
+  EXPECT_TRUE(chat_template) << chat_template.error().message;
+  return chat_template->Render(chat, false).value_or("error");
+}
+
+TEST(ChatTemplate, ToolsPickTheirOwnTemplate) {
+  const TempDir directory;
+  const Json named = {{{"name", "tool_use"}, {"template", "T{{ tools[0] }}{{ bos_token }}"}},
+                      {{"name", "default"}, {"template", "D{{ tools }}{{ bos_token }}"}}};
+  WriteTextFile(directory / "tokenizer_config.json",
+                Json{{"chat_template", named}, {"bos_token", {{"content", "<s>"}}}}.dump());
+  EXPECT_EQ(RenderOf(directory, UserMessage("a")), "DNone<s>");
+  Chat chat = UserMessage("a");
+  chat.tools = {"f"};
+  EXPECT_EQ(RenderOf(directory, chat), "Tf<s>");
+  WriteTextFile(directory / "tokenizer_config.json",
+                Json{{"chat_template", Json::array({named[0]})}}.dump());
+  const auto without_default = ChatTemplate::Open(directory.path());
+  ASSERT_FALSE(without_default);
+  EXPECT_EQ(without_default.error().code, ErrorCode::kNotFound);
+}
+
+TEST(ChatTemplate, AFileOfItsOwnComesFirst) {
+  const TempDir directory;
+  WriteTextFile(directory / "tokenizer_config.json",
+                R"({"chat_template": "old", "eos_token": "</s>"})");
+  WriteTextFile(directory / "chat_template.jinja", "new{{ eos_token }}\n");
+  EXPECT_EQ(RenderOf(directory, UserMessage("a")), "new</s>");
 }
 
 TEST(ParseMessages, ReadsRolesAndContents) {
   const auto messages =
-      ParseMessages(Json::parse(R"([{"role": "user", "content": "Hi"}])"), "request");
+      ParseMessages(OrderedJson::parse(R"([{"role": "user", "content": "Hi"}])"), "request");
   ASSERT_TRUE(messages);
   ASSERT_EQ(messages->size(), 1u);
   EXPECT_EQ((*messages)[0].role, "user");
@@ -104,7 +133,7 @@ TEST(ParseMessages, NamesTheFault) {
   for (const char* json :
        {"{}", "[]", "1", "[1]", R"([{"role": "user"}])", R"([{"content": "x"}])",
         R"([{"role": "user", "content": ["x"]}])", R"([{"role": 1, "content": "x"}])"}) {
-    const auto messages = ParseMessages(Json::parse(json), "request");
+    const auto messages = ParseMessages(OrderedJson::parse(json), "request");
     ASSERT_FALSE(messages) << json;
     EXPECT_EQ(messages.error().code, ErrorCode::kInvalidData);
     EXPECT_THAT(messages.error().message, HasSubstr("request"));

@@ -109,7 +109,8 @@ TEST(ChatGoldens, SmolLm2ChatsEqualTheReference) {
   const Json golden = ReadJson(directory / "golden.json").value();
   ASSERT_EQ(golden.at("chat").size(), 16u);
   for (const Json& chat : golden.at("chat")) {
-    const auto messages = ParseMessages(chat.at("messages"), "golden.json");
+    const auto messages =
+        ParseMessages(OrderedJson::parse(chat.at("messages").dump()), "golden.json");
     ASSERT_TRUE(messages) << messages.error().message;
     const Result<std::string> text = chat_template->Render(*messages, true);
     ASSERT_TRUE(text) << text.error().message;

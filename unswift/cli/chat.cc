@@ -25,22 +25,22 @@ class Conversation {
         options_(std::move(options)),
         cache_(decoder.MakeCache()) {}
 
-  void AddSystem(const std::string& text) { messages_.push_back({"system", text}); }
+  void AddSystem(const std::string& text) { chat_.messages.push_back({"system", text}); }
 
   Result<Generated> Ask(const std::string& question, const TextFn& on_text) {
-    messages_.push_back({"user", question});
+    chat_.messages.push_back({"user", question});
     Result<Generated> answer = Answer(on_text);
     if (answer) {
-      messages_.push_back({"assistant", answer->text});
+      chat_.messages.push_back({"assistant", answer->text});
     } else {
-      messages_.pop_back();
+      chat_.messages.pop_back();
     }
     return answer;
   }
 
  private:
   Result<Generated> Answer(const TextFn& on_text) {
-    UNSWIFT_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, encoder_.Encode(messages_));
+    UNSWIFT_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, encoder_.Encode(chat_));
     const size_t cached = static_cast<size_t>(cache_->length());
     const bool continues = cached < ids.size() && cached <= seen_.size() &&
                            std::equal(seen_.begin(), seen_.begin() + cached, ids.begin());
@@ -57,7 +57,7 @@ class Conversation {
   const PromptEncoder& encoder_;
   GenerationOptions options_;
   std::unique_ptr<KvCache> cache_;
-  std::vector<ChatMessage> messages_;
+  Chat chat_;
   std::vector<int32_t> seen_;  // ids of the last prompt and its answer; the cache holds a prefix
 };
 
@@ -65,7 +65,7 @@ Result<ExitStatus> RunChat(CommandLine& line, ChatOptions options) {
   UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel opened, OpenForRun(line, options.model));
   UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(options.model));
   // A model without a chat template should say so before the first question is typed.
-  UNSWIFT_RETURN_IF_ERROR(encoder.Encode(std::vector<ChatMessage>{{"user", ""}}));
+  UNSWIFT_RETURN_IF_ERROR(encoder.Encode(UserMessage("")));
   Decoder decoder(opened.model, line.pool());
   options.generation.stop_ids = opened.model.config().eos_token_ids;
   Conversation conversation(decoder, encoder, options.generation);

@@ -39,7 +39,7 @@ Result<std::vector<Prompt>> PromptsOf(const GenerateOptions& options) {
   if (options.prompt_file) {
     UNSWIFT_ASSIGN_OR_RETURN(text, ReadFile(*options.prompt_file));
   }
-  if (options.chat) return std::vector<Prompt>{std::vector<ChatMessage>{{"user", text}}};
+  if (options.chat) return std::vector<Prompt>{UserMessage(text)};
   return std::vector<Prompt>{text};
 }
 
@@ -47,7 +47,7 @@ Result<std::vector<Prompt>> PromptsOf(const GenerateOptions& options) {
 Prompt AsChat(const Prompt& prompt, bool chat) {
   const auto* text = std::get_if<std::string>(&prompt);
   if (!chat || text == nullptr) return prompt;
-  return std::vector<ChatMessage>{{"user", *text}};
+  return UserMessage(*text);
 }
 
 Result<ExitStatus> RunGenerate(CommandLine& line, GenerateOptions options) {

@@ -76,8 +76,7 @@ Result<Material> MakeMaterial(CommandLine& line, const VerifyOptions& options, D
     }
   } else {
     for (const char* question : kDefaultQuestions) {
-      Result<std::vector<int32_t>> ids =
-          encoder.Encode(std::vector<ChatMessage>{{"user", question}});
+      Result<std::vector<int32_t>> ids = encoder.Encode(UserMessage(question));
       if (!ids) ids = encoder.Encode(std::string(question));  // a model without a chat template
       if (ids && !ids->empty()) material.prompts.push_back(std::move(*ids));
     }

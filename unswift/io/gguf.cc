@@ -138,9 +138,8 @@ Result<> GgufFile::DequantizeRows(const GgufTensor& tensor, int64_t row_begin,
                                   std::span<float> out) const {
   if (tensor.type->dequantize == nullptr) {
     return MakeError(ErrorCode::kUnsupported,
-                     "[dequantize] {}: tensor '{}': expected F32, F16, BF16, Q8_0, Q4_0 or Q4_1, "
-                     "got {}",
-                     path_.string(), Shorten(tensor.name), tensor.type->name);
+                     "[dequantize] {}: tensor '{}': expected one of {}, got {}", path_.string(),
+                     Shorten(tensor.name), DequantizableGgufTypes(), tensor.type->name);
   }
   const int64_t columns = tensor.row_elements();
   const int64_t rows = static_cast<int64_t>(out.size()) / columns;

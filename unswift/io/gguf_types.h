@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace unswift {
@@ -22,5 +23,8 @@ struct GgufTensorType {
 
 /// Null for an id that is in no row.
 const GgufTensorType* FindGgufTensorType(uint32_t id);
+
+/// "F32, F16, ...": the types whose values can be read, for messages.
+std::string DequantizableGgufTypes();
 
 }  // namespace unswift

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <exception>
 #include <optional>
+#include <unordered_set>
 #include <utility>
 
 #include "unswift/base/mapped_file.h"
@@ -21,30 +22,36 @@ std::string Reason(std::string_view what) {
 
 /// Builds the document from parser events. nlohmann's own builder keeps the last of two equal keys
 /// and has no depth limit; returning false from an event stops the parser.
-class DomBuilder : public nlohmann::json_sax<Json> {
+template <typename AnyJson>
+class DomBuilder : public nlohmann::json_sax<AnyJson> {
  public:
+  using Text = typename AnyJson::string_t;
+
   explicit DomBuilder(int max_depth) : max_depth_(max_depth) {}
 
-  Json TakeRoot() { return std::move(root_); }
+  AnyJson TakeRoot() { return std::move(root_); }
   const std::string& failure() const { return failure_; }
 
   bool null() override { return Put(nullptr); }
   bool boolean(bool value) override { return Put(value); }
-  bool number_integer(number_integer_t value) override { return Put(value); }
-  bool number_unsigned(number_unsigned_t value) override { return Put(value); }
-  bool number_float(number_float_t value, const string_t&) override { return Put(value); }
-  bool string(string_t& value) override { return Put(std::move(value)); }
-  bool binary(binary_t&) override { return Fail("binary value"); }
-  bool start_object(size_t) override { return Open(Json::object()); }
+  bool number_integer(typename AnyJson::number_integer_t value) override { return Put(value); }
+  bool number_unsigned(typename AnyJson::number_unsigned_t value) override { return Put(value); }
+  bool number_float(typename AnyJson::number_float_t value, const Text&) override {
+    return Put(value);
+  }
+  bool string(Text& value) override { return Put(std::move(value)); }
+  bool binary(typename AnyJson::binary_t&) override { return Fail("binary value"); }
+  bool start_object(size_t) override { return Open(AnyJson::object()); }
   bool end_object() override { return Close(); }
-  bool start_array(size_t) override { return Open(Json::array()); }
+  bool start_array(size_t) override { return Open(AnyJson::array()); }
   bool end_array() override { return Close(); }
 
-  bool key(string_t& name) override {
-    auto& members = open_.back()->get_ref<Json::object_t&>();
-    const auto [member, inserted] = members.try_emplace(name);
-    member_ = &member->second;
-    return inserted || Fail(fmt::format("expected unique keys, got '{}' twice", Shorten(name)));
+  bool key(Text& name) override {
+    if (!names_.back().insert(name).second) {
+      return Fail(fmt::format("expected unique keys, got '{}' twice", Shorten(name)));
+    }
+    member_ = &Insert(open_.back()->template get_ref<typename AnyJson::object_t&>(), name);
+    return true;
   }
 
   bool parse_error(size_t position, const std::string&,
@@ -53,25 +60,33 @@ class DomBuilder : public nlohmann::json_sax<Json> {
   }
 
  private:
-  Json& Place(Json value) {
+  static Json& Insert(Json::object_t& members, const Text& name) { return members[name]; }
+  /// At the end, without the search that ordered_map's own insertion makes.
+  static OrderedJson& Insert(OrderedJson::object_t& members, const Text& name) {
+    return members.OrderedJson::object_t::Container::emplace_back(name, nullptr).second;
+  }
+
+  AnyJson& Place(AnyJson value) {
     if (open_.empty()) return root_ = std::move(value);
     if (!open_.back()->is_array()) return *member_ = std::move(value);
-    auto& elements = open_.back()->get_ref<Json::array_t&>();
+    auto& elements = open_.back()->template get_ref<typename AnyJson::array_t&>();
     return elements.emplace_back(std::move(value));
   }
-  bool Put(Json value) {
+  bool Put(AnyJson value) {
     Place(std::move(value));
     return true;
   }
-  bool Open(Json container) {
+  bool Open(AnyJson container) {
     if (std::cmp_greater_equal(open_.size(), max_depth_)) {
       return Fail(fmt::format("expected at most {} levels of nesting, got more", max_depth_));
     }
     open_.push_back(&Place(std::move(container)));
+    names_.emplace_back();
     return true;
   }
   bool Close() {
     open_.pop_back();
+    names_.pop_back();
     return true;
   }
   bool Fail(std::string why) {
@@ -80,11 +95,48 @@ class DomBuilder : public nlohmann::json_sax<Json> {
   }
 
   int max_depth_;
-  Json root_;
-  Json* member_ = nullptr;   // where the value of the last key goes
-  std::vector<Json*> open_;  // an open container's parent does not grow, so these stay valid
+  AnyJson root_;
+  AnyJson* member_ = nullptr;   // where the value of the last key goes
+  std::vector<AnyJson*> open_;  // an open container's parent does not grow, so these stay valid
+  std::vector<std::unordered_set<std::string>> names_;  // the keys of each open object
   std::string failure_;
 };
+
+template <typename AnyJson>
+Result<AnyJson> Parse(std::string_view text, std::string_view what, const JsonLimits& limits) {
+  if (text.size() > limits.max_bytes) {
+    return MakeError(ErrorCode::kInvalidData, "[parse_json] {}: expected at most {} bytes, got {}",
+                     what, limits.max_bytes, text.size());
+  }
+  DomBuilder<AnyJson> builder(limits.max_depth);
+  try {
+    if (AnyJson::sax_parse(text.data(), text.data() + text.size(), &builder)) {
+      return builder.TakeRoot();
+    }
+  } catch (const std::exception& error) {
+    return MakeError(ErrorCode::kInvalidData, "[parse_json] {}: {}", what, Reason(error.what()));
+  }
+  return MakeError(ErrorCode::kInvalidData, "[parse_json] {}: {}", what, builder.failure());
+}
+
+template <typename AnyJson>
+Result<std::vector<AnyJson>> ReadLines(const std::filesystem::path& path,
+                                       const JsonLimits& limits) {
+  UNSWIFT_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, limits.max_bytes));
+  std::vector<AnyJson> lines;
+  size_t number = 0;
+  for (std::string_view rest = text; !rest.empty();) {
+    ++number;
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    if (line.find_first_not_of(" \t\r") == line.npos) continue;
+    UNSWIFT_ASSIGN_OR_RETURN(
+        AnyJson json,
+        Parse<AnyJson>(line, fmt::format("{}: line {}", path.string(), number), limits));
+    lines.push_back(std::move(json));
+  }
+  return lines;
+}
 
 std::optional<int64_t> AsInteger(const Json& value) {
   if (value.is_number_unsigned()) {
@@ -152,19 +204,12 @@ Result<T> Convert(const Json& value, std::string_view key, std::string_view what
 }  // namespace
 
 Result<Json> ParseJson(std::string_view text, std::string_view what, const JsonLimits& limits) {
-  if (text.size() > limits.max_bytes) {
-    return MakeError(ErrorCode::kInvalidData, "[parse_json] {}: expected at most {} bytes, got {}",
-                     what, limits.max_bytes, text.size());
-  }
-  DomBuilder builder(limits.max_depth);
-  try {
-    if (Json::sax_parse(text.data(), text.data() + text.size(), &builder)) {
-      return builder.TakeRoot();
-    }
-  } catch (const std::exception& error) {
-    return MakeError(ErrorCode::kInvalidData, "[parse_json] {}: {}", what, Reason(error.what()));
-  }
-  return MakeError(ErrorCode::kInvalidData, "[parse_json] {}: {}", what, builder.failure());
+  return Parse<Json>(text, what, limits);
+}
+
+Result<OrderedJson> ParseOrderedJson(std::string_view text, std::string_view what,
+                                     const JsonLimits& limits) {
+  return Parse<OrderedJson>(text, what, limits);
 }
 
 Result<Json> ReadJson(const std::filesystem::path& path, const JsonLimits& limits) {
@@ -174,19 +219,12 @@ Result<Json> ReadJson(const std::filesystem::path& path, const JsonLimits& limit
 
 Result<std::vector<Json>> ReadJsonLines(const std::filesystem::path& path,
                                         const JsonLimits& limits) {
-  UNSWIFT_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, limits.max_bytes));
-  std::vector<Json> lines;
-  size_t number = 0;
-  for (std::string_view rest = text; !rest.empty();) {
-    ++number;
-    const std::string_view line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-    if (line.find_first_not_of(" \t\r") == line.npos) continue;
-    UNSWIFT_ASSIGN_OR_RETURN(
-        Json json, ParseJson(line, fmt::format("{}: line {}", path.string(), number), limits));
-    lines.push_back(std::move(json));
-  }
-  return lines;
+  return ReadLines<Json>(path, limits);
+}
+
+Result<std::vector<OrderedJson>> ReadOrderedJsonLines(const std::filesystem::path& path,
+                                                      const JsonLimits& limits) {
+  return ReadLines<OrderedJson>(path, limits);
 }
 
 template <typename T>

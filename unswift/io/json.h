@@ -12,6 +12,8 @@
 namespace unswift {
 
 using Json = nlohmann::json;
+/// Objects keep the order of their members: for documents whose text a model will see.
+using OrderedJson = nlohmann::ordered_json;
 
 struct JsonLimits {
   size_t max_bytes = size_t{256} << 20;
@@ -21,12 +23,16 @@ struct JsonLimits {
 /// Parses one JSON document. Errors: kInvalidData for too large, too deep, a duplicate key, not
 /// UTF-8, or bad syntax; `what` (a file name, "request", ...) opens the message.
 Result<Json> ParseJson(std::string_view text, std::string_view what, const JsonLimits& limits = {});
+Result<OrderedJson> ParseOrderedJson(std::string_view text, std::string_view what,
+                                     const JsonLimits& limits = {});
 Result<Json> ReadJson(const std::filesystem::path& path, const JsonLimits& limits = {});
 
 /// Reads JSON lines (blank lines skipped); a bad line's number is in the message. The limits hold
 /// for each line, the bytes also for the file.
 Result<std::vector<Json>> ReadJsonLines(const std::filesystem::path& path,
                                         const JsonLimits& limits = {});
+Result<std::vector<OrderedJson>> ReadOrderedJsonLines(const std::filesystem::path& path,
+                                                      const JsonLimits& limits = {});
 
 /// Typed field access with the file and the key in the message. T: bool, int64_t, double,
 /// std::string. GetField: missing or null is an error (kNotFound); GetFieldOr: missing or null

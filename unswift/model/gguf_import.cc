@@ -14,6 +14,7 @@
 #include "unswift/io/json.h"
 #include "unswift/io/safetensors.h"
 #include "unswift/io/text.h"
+#include "unswift/model/gguf_architectures.h"
 #include "unswift/model/unswift_config.h"
 #include "unswift/tensor/convert.h"
 
@@ -22,106 +23,26 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kMaxSize = int64_t{1} << 30;  // of one dimension; products of two stay in int64
-constexpr float kF16Overflow = 65520.0f;        // from here on float32 rounds to an infinite f16
+constexpr float kF16Overflow = 65520.0f;  // from here on float32 rounds to an infinite f16
 
-/// Named sizes of a model, for the shapes of its tensors.
-enum class Extent { kNone, kVocab, kHidden, kFeedForward, kQuery, kKeyValue };
-
-struct Sizes {
-  int64_t vocab, hidden, feed_forward, layers, heads, kv_heads, head_dim;
-
-  int64_t Of(Extent extent) const {
-    switch (extent) {
-      case Extent::kVocab:
-        return vocab;
-      case Extent::kHidden:
-        return hidden;
-      case Extent::kFeedForward:
-        return feed_forward;
-      case Extent::kQuery:
-        return heads * head_dim;
-      case Extent::kKeyValue:
-        return kv_heads * head_dim;
-      case Extent::kNone:
-        break;
-    }
-    return 1;
-  }
-};
-
-/// Optional tensors come in groups: all of a group or none, in every layer.
-enum class Group { kRequired, kHead, kAttentionBias, kMlpBias };
-
-struct TensorRow {
-  std::string_view gguf_name;  // per layer: behind "blk.N."
-  std::string_view hf_name;    // per layer: behind "model.layers.N."
-  Extent rows;
-  Extent cols;                  // kNone: a vector
-  bool permuted_heads = false;  // llama.cpp stored each head's rows as interleaved RoPE pairs
-  Group group = Group::kRequired;
-};
-
-struct Architecture {
-  std::string_view gguf_name;
-  std::string_view hf_class;
-  std::string_view model_type;
-  std::string_view hidden_act;
-  std::span<const TensorRow> model_rows;
-  std::span<const TensorRow> layer_rows;
-};
-
-using enum Extent;
-using enum Group;
-
-constexpr TensorRow kLlamaModelRows[] = {
-    {"token_embd.weight", "model.embed_tokens.weight", kVocab, kHidden},
-    {"output_norm.weight", "model.norm.weight", kHidden, kNone},
-    {"output.weight", "lm_head.weight", kVocab, kHidden, false, kHead},
-};
-
-constexpr TensorRow kLlamaLayerRows[] = {
-    {"attn_norm.weight", "input_layernorm.weight", kHidden, kNone},
-    {"attn_q.weight", "self_attn.q_proj.weight", kQuery, kHidden, true},
-    {"attn_k.weight", "self_attn.k_proj.weight", kKeyValue, kHidden, true},
-    {"attn_v.weight", "self_attn.v_proj.weight", kKeyValue, kHidden},
-    {"attn_output.weight", "self_attn.o_proj.weight", kHidden, kQuery},
-    {"attn_q.bias", "self_attn.q_proj.bias", kQuery, kNone, true, kAttentionBias},
-    {"attn_k.bias", "self_attn.k_proj.bias", kKeyValue, kNone, true, kAttentionBias},
-    {"attn_v.bias", "self_attn.v_proj.bias", kKeyValue, kNone, false, kAttentionBias},
-    {"attn_output.bias", "self_attn.o_proj.bias", kHidden, kNone, false, kAttentionBias},
-    {"ffn_norm.weight", "post_attention_layernorm.weight", kHidden, kNone},
-    {"ffn_gate.weight", "mlp.gate_proj.weight", kFeedForward, kHidden},
-    {"ffn_up.weight", "mlp.up_proj.weight", kFeedForward, kHidden},
-    {"ffn_down.weight", "mlp.down_proj.weight", kHidden, kFeedForward},
-    {"ffn_gate.bias", "mlp.gate_proj.bias", kFeedForward, kNone, false, kMlpBias},
-    {"ffn_up.bias", "mlp.up_proj.bias", kFeedForward, kNone, false, kMlpBias},
-    {"ffn_down.bias", "mlp.down_proj.bias", kHidden, kNone, false, kMlpBias},
-};
-
-constexpr Architecture kArchitectures[] = {
-    {"llama", "LlamaForCausalLM", "llama", "silu", kLlamaModelRows, kLlamaLayerRows},
-};
-
-/// Settings that change the forward pass and have no place in the produced config yet. Their
-/// neutral value is accepted.
+/// Settings that change the forward pass and have no place in the produced config. Their neutral
+/// value is accepted.
 struct RefusedKey {
   std::string_view key;  // behind "llama."
   double neutral;
 };
 
 constexpr RefusedKey kRefusedKeys[] = {
-    {"expert_count", 0},        {"attention.sliding_window", 0},
-    {"attention.clamp_kqv", 0}, {"rope.scaling.factor", 1},
-    {"rope.scale_linear", 1},   {"embedding_scale", 1},
-    {"residual_scale", 1},      {"logit_scale", 1},
+    {"expert_count", 0},    {"attention.clamp_kqv", 0}, {"rope.scale_linear", 1},
+    {"embedding_scale", 1}, {"residual_scale", 1},      {"logit_scale", 1},
 };
 
 /// One tensor to write.
 struct Job {
   const GgufTensor* source;
   TensorSpec spec;
-  int64_t head_dim;  // 0: the rows keep their order
+  GgufChange change;
+  int64_t first_row;  // of the source
 };
 
 /// Reads everything but the weights, then writes.
@@ -137,17 +58,14 @@ class Importer {
   tl::unexpected<Error> Fail(std::string_view why, ErrorCode code = ErrorCode::kInvalidData) const {
     return MakeError(code, "[import_gguf] {}: {}", file_.path().string(), why);
   }
-  std::string Key(std::string_view name) const {
-    return fmt::format("{}.{}", architecture_->gguf_name, name);
-  }
-  Result<> FindArchitecture();
+  GgufSettings Settings() const { return GgufSettings(file_, architecture_->gguf_name); }
   Result<> RefuseUnknownSettings() const;
-  Result<int64_t> Size(std::string_view name, std::optional<int64_t> fallback = {}) const;
   Result<> ReadSizes();
-  bool HasGroup(Group group) const;
+  bool HasGroup(GgufGroup group) const;
   Result<> AddJobs();
-  Result<> AddJob(const TensorRow& row, const std::string& gguf_prefix,
+  Result<> AddJob(const GgufTensorRow& row, const std::string& gguf_prefix,
                   const std::string& hf_prefix);
+  int64_t FirstRow(GgufChange change) const;
   /// Vectors have no blocks.
   DType TypeOf(const Shape& shape) const {
     return IsQuantized(dtype_) && shape.size() == 1 ? DType::kF32 : dtype_;
@@ -158,19 +76,27 @@ class Importer {
   Result<> BuildTokenizer();
   /// Rounds some rows (packed: of one group) to the job's type.
   Result<> Round(const Job& job, ConstRows rows, std::byte* out, ConversionLoss& loss) const;
+  Result<> WriteRows(const Job& job, ConstRows rows, SafetensorsWriter& writer,
+                     ConversionLoss& loss) const;
   Result<> WriteVector(const Job& job, SafetensorsWriter& writer, ConversionLoss& loss) const;
   Result<> WriteMatrix(const Job& job, SafetensorsWriter& writer, ConversionLoss& loss) const;
+  Result<> WriteTransposed(const Job& job, SafetensorsWriter& writer, ConversionLoss& loss) const;
+  int64_t SourceRow(const Job& job, int64_t row) const;
+  void Undo(const Job& job, std::span<float> values) const;
 
   const GgufFile& file_;
   const DType dtype_;
-  const Architecture* architecture_ = nullptr;
-  Sizes sizes_ = {};
+  const GgufArchitecture* architecture_ = nullptr;
+  GgufSizes sizes_ = {};
   std::vector<Job> jobs_;
   Json config_, generation_config_, tokenizer_, tokenizer_config_;
 };
 
 Result<> Importer::Prepare() {
-  UNSWIFT_RETURN_IF_ERROR(FindArchitecture());
+  UNSWIFT_ASSIGN_OR_RETURN(const std::string name, file_.Get<std::string>("general.architecture"));
+  Result<const GgufArchitecture*> found = FindGgufArchitecture(Shorten(name));
+  if (!found) return Fail(found.error().message, found.error().code);
+  architecture_ = *found;
   UNSWIFT_RETURN_IF_ERROR(RefuseUnknownSettings());
   UNSWIFT_RETURN_IF_ERROR(ReadSizes());
   UNSWIFT_RETURN_IF_ERROR(AddJobs());
@@ -179,55 +105,36 @@ Result<> Importer::Prepare() {
   return BuildTokenizer();
 }
 
-Result<> Importer::FindArchitecture() {
-  UNSWIFT_ASSIGN_OR_RETURN(const std::string name, file_.Get<std::string>("general.architecture"));
-  for (const Architecture& architecture : kArchitectures) {
-    if (architecture.gguf_name == name) architecture_ = &architecture;
-  }
-  if (architecture_ != nullptr) return {};
-  return Fail(fmt::format("expected architecture llama, got '{}'", Shorten(name)),
-              ErrorCode::kUnsupported);
-}
-
 Result<> Importer::RefuseUnknownSettings() const {
   for (const RefusedKey& refused : kRefusedKeys) {
-    const std::string key = Key(refused.key);
-    UNSWIFT_ASSIGN_OR_RETURN(const double value, file_.GetOr<double>(key, refused.neutral));
-    if (value != refused.neutral) {
-      return Fail(fmt::format("'{}': expected {}, got {}", key, refused.neutral, value),
-                  ErrorCode::kUnsupported);
-    }
+    UNSWIFT_ASSIGN_OR_RETURN(const double value,
+                             Settings().GetOr<double>(refused.key, refused.neutral));
+    if (value == refused.neutral) continue;
+    return Fail(fmt::format("'{}': expected {}, got {}", Settings().Key(refused.key),
+                            refused.neutral, value),
+                ErrorCode::kUnsupported);
   }
-  const std::string key = Key("rope.scaling.type");
-  UNSWIFT_ASSIGN_OR_RETURN(const std::string scaling, file_.GetOr<std::string>(key, "none"));
-  if (scaling == "none") return {};
-  return Fail(fmt::format("'{}': expected none, got '{}'", key, Shorten(scaling)),
-              ErrorCode::kUnsupported);
-}
-
-/// A positive size; without a fallback it must be there.
-Result<int64_t> Importer::Size(std::string_view name, std::optional<int64_t> fallback) const {
-  const std::string key = Key(name);
-  if (fallback && !file_.Has(key)) return *fallback;
-  UNSWIFT_ASSIGN_OR_RETURN(const int64_t size, file_.Get<int64_t>(key));
-  if (size > 0 && size <= kMaxSize) return size;
-  return Fail(fmt::format("'{}': expected 1 to {}, got {}", key, kMaxSize, size));
+  return {};
 }
 
 Result<> Importer::ReadSizes() {
-  UNSWIFT_ASSIGN_OR_RETURN(sizes_.hidden, Size("embedding_length"));
-  UNSWIFT_ASSIGN_OR_RETURN(sizes_.feed_forward, Size("feed_forward_length"));
-  UNSWIFT_ASSIGN_OR_RETURN(sizes_.layers, Size("block_count"));
-  UNSWIFT_ASSIGN_OR_RETURN(sizes_.heads, Size("attention.head_count"));
-  UNSWIFT_ASSIGN_OR_RETURN(sizes_.kv_heads, Size("attention.head_count_kv", sizes_.heads));
+  const GgufSettings settings = Settings();
+  UNSWIFT_ASSIGN_OR_RETURN(sizes_.hidden, settings.Size("embedding_length"));
+  UNSWIFT_ASSIGN_OR_RETURN(sizes_.feed_forward, settings.Size("feed_forward_length"));
+  UNSWIFT_ASSIGN_OR_RETURN(sizes_.layers, settings.Size("block_count"));
+  UNSWIFT_ASSIGN_OR_RETURN(sizes_.context, settings.Size("context_length"));
+  UNSWIFT_ASSIGN_OR_RETURN(sizes_.heads, settings.Size("attention.head_count"));
+  UNSWIFT_ASSIGN_OR_RETURN(sizes_.kv_heads, settings.Size("attention.head_count_kv", sizes_.heads));
   const int64_t even_split = std::max<int64_t>(sizes_.hidden / sizes_.heads, 1);
-  UNSWIFT_ASSIGN_OR_RETURN(sizes_.head_dim, Size("attention.key_length", even_split));
+  UNSWIFT_ASSIGN_OR_RETURN(sizes_.head_dim, settings.Size("attention.key_length", even_split));
   UNSWIFT_ASSIGN_OR_RETURN(const int64_t value_dim,
-                           Size("attention.value_length", sizes_.head_dim));
-  UNSWIFT_ASSIGN_OR_RETURN(const int64_t rope_dim, Size("rope.dimension_count", sizes_.head_dim));
-  if (value_dim != sizes_.head_dim || rope_dim != sizes_.head_dim || rope_dim % 2 != 0) {
+                           settings.Size("attention.value_length", sizes_.head_dim));
+  UNSWIFT_ASSIGN_OR_RETURN(sizes_.rope_dim, settings.Size("rope.dimension_count", sizes_.head_dim));
+  const bool whole = architecture_->partial_rope ? sizes_.rope_dim <= sizes_.head_dim
+                                                 : sizes_.rope_dim == sizes_.head_dim;
+  if (value_dim != sizes_.head_dim || !whole || sizes_.rope_dim % 2 != 0) {
     return Fail(fmt::format("expected one even size for keys, values and RoPE, got {}, {}, {}",
-                            sizes_.head_dim, value_dim, rope_dim),
+                            sizes_.head_dim, value_dim, sizes_.rope_dim),
                 ErrorCode::kUnsupported);
   }
   if (sizes_.heads % sizes_.kv_heads != 0) {
@@ -243,9 +150,9 @@ Result<> Importer::ReadSizes() {
 }
 
 /// A group is there when its first tensor is (in layer 0); AddJob then asks for the others.
-bool Importer::HasGroup(Group group) const {
-  const auto has = [&](std::span<const TensorRow> rows, std::string_view prefix) {
-    return std::any_of(rows.begin(), rows.end(), [&](const TensorRow& row) {
+bool Importer::HasGroup(GgufGroup group) const {
+  const auto has = [&](std::span<const GgufTensorRow> rows, std::string_view prefix) {
+    return std::any_of(rows.begin(), rows.end(), [&](const GgufTensorRow& row) {
       return row.group == group &&
              file_.FindTensor(fmt::format("{}{}", prefix, row.gguf_name)) != nullptr;
     });
@@ -254,38 +161,62 @@ bool Importer::HasGroup(Group group) const {
 }
 
 Result<> Importer::AddJobs() {
-  for (const TensorRow& row : architecture_->model_rows) {
-    if (row.group != kRequired && !HasGroup(row.group)) continue;
+  const bool either =
+      std::any_of(architecture_->layer_rows.begin(), architecture_->layer_rows.end(),
+                  [](const GgufTensorRow& row) { return row.group == GgufGroup::kFusedQkv; });
+  if (either && HasGroup(GgufGroup::kFusedQkv) == HasGroup(GgufGroup::kSplitQkv)) {
+    return Fail("expected either 'blk.0.attn_qkv.weight' or 'blk.0.attn_q.weight'");
+  }
+  for (const GgufTensorRow& row : architecture_->model_rows) {
+    if (row.group != GgufGroup::kRequired && !HasGroup(row.group)) continue;
     UNSWIFT_RETURN_IF_ERROR(AddJob(row, "", ""));
   }
   for (int64_t layer = 0; layer < sizes_.layers; ++layer) {
-    for (const TensorRow& row : architecture_->layer_rows) {
-      if (row.group != kRequired && !HasGroup(row.group)) continue;
-      UNSWIFT_RETURN_IF_ERROR(
-          AddJob(row, fmt::format("blk.{}.", layer), fmt::format("model.layers.{}.", layer)));
+    for (const GgufTensorRow& row : architecture_->layer_rows) {
+      if (row.group != GgufGroup::kRequired && !HasGroup(row.group)) continue;
+      UNSWIFT_RETURN_IF_ERROR(AddJob(row, fmt::format("blk.{}.", layer),
+                                     fmt::format("{}{}.", architecture_->layer_prefix, layer)));
     }
   }
   return {};
 }
 
-Result<> Importer::AddJob(const TensorRow& row, const std::string& gguf_prefix,
+/// Where the rows of q, k or v begin in a fused matrix.
+int64_t Importer::FirstRow(GgufChange change) const {
+  const int64_t query = sizes_.Of(GgufExtent::kQuery);
+  if (change == GgufChange::kKeyRows) return query;
+  if (change == GgufChange::kValueRows) return query + sizes_.Of(GgufExtent::kKeyValue);
+  return 0;
+}
+
+bool IsPartOfFused(GgufChange change) {
+  return change == GgufChange::kQueryRows || change == GgufChange::kKeyRows ||
+         change == GgufChange::kValueRows;
+}
+
+Result<> Importer::AddJob(const GgufTensorRow& row, const std::string& gguf_prefix,
                           const std::string& hf_prefix) {
   const std::string name = fmt::format("{}{}", gguf_prefix, row.gguf_name);
   const GgufTensor* tensor = file_.FindTensor(name);
   if (tensor == nullptr) return Fail(fmt::format("tensor '{}': expected, but absent", name));
   Shape shape = {sizes_.Of(row.rows)};
-  if (row.cols != Extent::kNone) shape.push_back(sizes_.Of(row.cols));
-  if (tensor->shape != shape) {
-    return Fail(fmt::format("tensor '{}': expected shape {}, got {}", name, ShapeString(shape),
+  if (row.cols != GgufExtent::kOne) shape.push_back(sizes_.Of(row.cols));
+  Shape stored = shape;
+  if (row.change == GgufChange::kTransposed) std::reverse(stored.begin(), stored.end());
+  if (IsPartOfFused(row.change)) stored[0] = sizes_.Of(GgufExtent::kQkv);
+  if (tensor->shape != stored) {
+    return Fail(fmt::format("tensor '{}': expected shape {}, got {}", name, ShapeString(stored),
                             ShapeString(tensor->shape)));
   }
   if (tensor->type->dequantize == nullptr) {
-    return Fail(fmt::format("tensor '{}': type {} has no conversion", name, tensor->type->name),
+    return Fail(fmt::format("tensor '{}': expected one of {}, got {}", name,
+                            DequantizableGgufTypes(), tensor->type->name),
                 ErrorCode::kUnsupported);
   }
   jobs_.push_back({tensor,
                    {fmt::format("{}{}", hf_prefix, row.hf_name), TypeOf(shape), shape},
-                   row.permuted_heads ? sizes_.head_dim : 0});
+                   row.change,
+                   FirstRow(row.change)});
   return {};
 }
 
@@ -294,7 +225,7 @@ Result<> Importer::RefuseUnknownTensors() const {
   std::set<const GgufTensor*> known;
   for (const Job& job : jobs_) known.insert(job.source);
   for (const auto& [name, tensor] : file_.tensors()) {
-    if (known.contains(&tensor)) continue;
+    if (known.contains(&tensor) || IsGgufSettingTensor(name)) continue;
     return Fail(fmt::format("tensor '{}': not part of a plain {} model", Shorten(name),
                             architecture_->gguf_name),
                 ErrorCode::kUnsupported);
@@ -318,14 +249,12 @@ std::string_view TorchName(DType dtype) {
 }
 
 Result<> Importer::BuildConfig() {
-  UNSWIFT_ASSIGN_OR_RETURN(const int64_t context, Size("context_length"));
-  UNSWIFT_ASSIGN_OR_RETURN(const double eps,
-                           file_.Get<double>(Key("attention.layer_norm_rms_epsilon")));
-  UNSWIFT_ASSIGN_OR_RETURN(const double theta, file_.GetOr<double>(Key("rope.freq_base"), 10000.0));
-  if (!(eps > 0 && eps < 1) || !(theta > 0) || !std::isfinite(theta)) {
-    return Fail(fmt::format("expected an epsilon in (0, 1) and a positive RoPE base, got {} and {}",
-                            eps, theta));
+  const std::string eps_key = Settings().Key(architecture_->eps_key);
+  UNSWIFT_ASSIGN_OR_RETURN(const double eps, file_.Get<double>(eps_key));
+  if (!(eps > 0 && eps < 1)) {
+    return Fail(fmt::format("'{}': expected a number in (0, 1), got {}", eps_key, eps));
   }
+  const bool rms = architecture_->eps_key.find("rms") != std::string_view::npos;
   config_ = {{"architectures", Json::array({architecture_->hf_class})},
              {"model_type", architecture_->model_type},
              {"vocab_size", sizes_.vocab},
@@ -335,15 +264,15 @@ Result<> Importer::BuildConfig() {
              {"num_attention_heads", sizes_.heads},
              {"num_key_value_heads", sizes_.kv_heads},
              {"head_dim", sizes_.head_dim},
-             {"max_position_embeddings", context},
-             {"rms_norm_eps", eps},
-             {"rope_theta", theta},
+             {"max_position_embeddings", sizes_.context},
+             {rms ? "rms_norm_eps" : "layer_norm_epsilon", eps},
              {"hidden_act", architecture_->hidden_act},
-             {"attention_bias", HasGroup(kAttentionBias)},
-             {"mlp_bias", HasGroup(kMlpBias)},
-             {"tie_word_embeddings", !HasGroup(kHead)},
+             {"attention_bias", HasGroup(GgufGroup::kAttentionBias)},
+             {"mlp_bias", HasGroup(GgufGroup::kMlpBias)},
+             {"tie_word_embeddings", !HasGroup(GgufGroup::kHead)},
              {"use_cache", true},
              {"torch_dtype", TorchName(dtype_)}};
+  UNSWIFT_RETURN_IF_ERROR(architecture_->configure(Settings(), sizes_, config_));
   UNSWIFT_ASSIGN_OR_RETURN(const Json ids, TokenIds());
   config_.update(ids);
   // GGUF has no sampling settings; an end of turn besides the end of text ends generation, too.
@@ -360,20 +289,24 @@ Result<> Importer::BuildConfig() {
 
 Result<> Importer::BuildTokenizer() {
   UNSWIFT_ASSIGN_OR_RETURN(tokenizer_, TokenizerJsonFromGguf(file_));
-  UNSWIFT_ASSIGN_OR_RETURN(
-      tokenizer_config_,
-      TokenizerConfigFromGguf(file_, config_["max_position_embeddings"].get<int64_t>()));
+  UNSWIFT_ASSIGN_OR_RETURN(tokenizer_config_, TokenizerConfigFromGguf(file_, sizes_.context));
   const size_t tokens = tokenizer_["model"]["vocab"].size();
   if (std::cmp_less_equal(tokens, sizes_.vocab)) return {};
   return Fail(fmt::format("expected at most {} tokens (rows of token_embd.weight), got {}",
                           sizes_.vocab, tokens));
 }
 
-/// Where llama.cpp put row `row` of the original matrix: [heads, 2, half] became [heads, half, 2].
-int64_t SourceRow(int64_t row, int64_t head_dim) {
-  if (head_dim == 0) return row;
-  const int64_t half = head_dim / 2, in_head = row % head_dim;
+/// Where llama.cpp put row `row` of the original matrix: of a head's rows, [2, half] became
+/// [half, 2].
+int64_t Importer::SourceRow(const Job& job, int64_t row) const {
+  if (job.change != GgufChange::kInterleavedHeads) return job.first_row + row;
+  const int64_t half = sizes_.head_dim / 2, in_head = row % sizes_.head_dim;
   return row - in_head + in_head % half * 2 + in_head / half;
+}
+
+void Importer::Undo(const Job& job, std::span<float> values) const {
+  if (job.change != GgufChange::kPlusOne) return;
+  for (float& value : values) value -= 1.0f;
 }
 
 bool FitsF16(std::span<const float> values) {
@@ -408,11 +341,21 @@ Result<> Importer::Round(const Job& job, ConstRows rows, std::byte* out,
 Result<> Importer::WriteVector(const Job& job, SafetensorsWriter& writer,
                                ConversionLoss& loss) const {
   const int64_t count = job.spec.shape[0];
-  std::vector<float> stored(count), ordered(count);
+  std::vector<float> stored(NumElements(job.source->shape)), ordered(count);
   UNSWIFT_RETURN_IF_ERROR(file_.DequantizeRows(*job.source, 0, stored));
-  for (int64_t i = 0; i < count; ++i) ordered[i] = stored[SourceRow(i, job.head_dim)];
+  for (int64_t i = 0; i < count; ++i) ordered[i] = stored[SourceRow(job, i)];
+  Undo(job, ordered);
   std::vector<std::byte> bytes(count * BlockBytes(job.spec.dtype));
   UNSWIFT_RETURN_IF_ERROR(Round(job, ConstRows(ordered.data(), 1, count), bytes.data(), loss));
+  return writer.Append(bytes);
+}
+
+/// Appends up to a packed group of rows.
+Result<> Importer::WriteRows(const Job& job, ConstRows rows, SafetensorsWriter& writer,
+                             ConversionLoss& loss) const {
+  const MatrixView group{DType::kF32, rows.rows, rows.cols, 0, nullptr};
+  std::vector<std::byte> bytes(ConvertedBytes(group, job.spec.dtype));
+  UNSWIFT_RETURN_IF_ERROR(Round(job, rows, bytes.data(), loss));
   return writer.Append(bytes);
 }
 
@@ -421,19 +364,31 @@ Result<> Importer::WriteMatrix(const Job& job, SafetensorsWriter& writer,
                                ConversionLoss& loss) const {
   const int64_t rows = job.spec.shape[0], columns = job.spec.shape[1];
   std::vector<float> values(kPackedRows * columns);
-  std::vector<std::byte> bytes;
   for (int64_t begin = 0; begin < rows; begin += kPackedRows) {
     const int64_t count = std::min(kPackedRows, rows - begin);
     for (int64_t i = 0; i < count; ++i) {
-      const int64_t from = SourceRow(begin + i, job.head_dim);
-      UNSWIFT_RETURN_IF_ERROR(
-          file_.DequantizeRows(*job.source, from, std::span(values).subspan(i * columns, columns)));
+      const std::span<float> row = std::span(values).subspan(i * columns, columns);
+      UNSWIFT_RETURN_IF_ERROR(file_.DequantizeRows(*job.source, SourceRow(job, begin + i), row));
+      Undo(job, row);
     }
-    const MatrixView group{DType::kF32, count, columns, 0, nullptr};
-    bytes.resize(ConvertedBytes(group, job.spec.dtype));
     UNSWIFT_RETURN_IF_ERROR(
-        Round(job, ConstRows(values.data(), count, columns), bytes.data(), loss));
-    UNSWIFT_RETURN_IF_ERROR(writer.Append(bytes));
+        WriteRows(job, ConstRows(values.data(), count, columns), writer, loss));
+  }
+  return {};
+}
+
+/// The whole matrix at once: only GPT-2 has these, and its matrices are small.
+Result<> Importer::WriteTransposed(const Job& job, SafetensorsWriter& writer,
+                                   ConversionLoss& loss) const {
+  const int64_t rows = job.spec.shape[0], columns = job.spec.shape[1];
+  std::vector<float> stored(rows * columns), group(kPackedRows * columns);
+  UNSWIFT_RETURN_IF_ERROR(file_.DequantizeRows(*job.source, 0, stored));
+  for (int64_t begin = 0; begin < rows; begin += kPackedRows) {
+    const int64_t count = std::min(kPackedRows, rows - begin);
+    for (int64_t i = 0; i < count; ++i) {
+      for (int64_t k = 0; k < columns; ++k) group[i * columns + k] = stored[k * rows + begin + i];
+    }
+    UNSWIFT_RETURN_IF_ERROR(WriteRows(job, ConstRows(group.data(), count, columns), writer, loss));
   }
   return {};
 }
@@ -458,9 +413,11 @@ Result<GgufImportReport> Importer::WriteTo(const fs::path& directory,
   const int64_t total = static_cast<int64_t>(jobs_.size());
   ConversionLoss loss;
   for (int64_t i = 0; i < total; ++i) {
-    const bool vector = jobs_[i].spec.shape.size() == 1;
-    UNSWIFT_RETURN_IF_ERROR(vector ? WriteVector(jobs_[i], writer, loss)
-                                   : WriteMatrix(jobs_[i], writer, loss));
+    const Job& job = jobs_[i];
+    const auto write = job.spec.shape.size() == 1              ? &Importer::WriteVector
+                       : job.change == GgufChange::kTransposed ? &Importer::WriteTransposed
+                                                               : &Importer::WriteMatrix;
+    UNSWIFT_RETURN_IF_ERROR((this->*write)(job, writer, loss));
     file_.Release(*jobs_[i].source);
     if (progress) progress(i + 1, total);
   }

@@ -24,11 +24,12 @@ using GgufImportProgress = std::function<void(int64_t tensors_done, int64_t tens
 
 /// Writes config.json, generation_config.json, tokenizer.json, tokenizer_config.json (with the chat
 /// template) and model.safetensors; the directory appears complete or not at all. Weights are
-/// widened to float32, the row order that llama.cpp gives attn_q and attn_k (interleaved RoPE
-/// pairs) is undone, and values are rounded to `dtype` (f32, f16, bf16; nearest even). q8_0 and
-/// q4_0 hold for matrices, which are stored packed (tensor/packed.h; a file's own blocks come
-/// through bit for bit), vectors are f32 then, and config.json is UnswiftConfig's. Without
-/// output.weight the head is tied to the embedding.
+/// widened to float32, what llama.cpp's converter changed is undone (interleaved RoPE pairs of
+/// llama's attn_q and attn_k, Gemma's 1 + w norms, GPT-2's transposed matrices), and values are
+/// rounded to `dtype` (f32, f16, bf16; nearest even). q8_0 and q4_0 hold for matrices, which are
+/// stored packed (tensor/packed.h; a file's own blocks come through bit for bit), vectors are f32
+/// then, and config.json is UnswiftConfig's. Without output.weight the head is tied to the
+/// embedding. Architectures: the table of gguf_architectures.cc.
 ///
 /// Errors: kUnsupported for architectures, tensors, element types, RoPE scalings, tokenizers that
 /// have no row yet (the message names which), kInvalidData for files that contradict themselves or

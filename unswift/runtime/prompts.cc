@@ -3,10 +3,10 @@
 namespace unswift {
 namespace {
 
-Result<std::vector<int32_t>> ParseIds(const Json& json, const std::string& what) {
+Result<std::vector<int32_t>> ParseIds(const OrderedJson& json, const std::string& what) {
   std::vector<int32_t> ids;
   if (json.is_array()) {
-    for (const Json& id : json) {
+    for (const OrderedJson& id : json) {
       if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX) break;
       ids.push_back(id.get<int32_t>());
     }
@@ -17,18 +17,25 @@ Result<std::vector<int32_t>> ParseIds(const Json& json, const std::string& what)
   return ids;
 }
 
-Result<Prompt> ParsePrompt(const Json& json, const std::string& what) {
+Result<Prompt> ParsePrompt(const OrderedJson& json, const std::string& what) {
   if (json.is_object() && json.contains("ids")) {
     UNSWIFT_ASSIGN_OR_RETURN(auto ids, ParseIds(json.at("ids"), what));
     return Prompt(std::move(ids));
   }
   if (json.is_object() && json.contains("messages")) {
-    UNSWIFT_ASSIGN_OR_RETURN(auto messages, ParseMessages(json.at("messages"), what));
-    return Prompt(std::move(messages));
+    Chat chat;
+    UNSWIFT_ASSIGN_OR_RETURN(chat.messages, ParseMessages(json.at("messages"), what));
+    if (json.contains("tools")) chat.tools = json.at("tools");
+    if (!chat.tools.is_null() && !chat.tools.is_array()) {
+      return MakeError(ErrorCode::kInvalidData, "[read_prompts] {}: 'tools': expected an array",
+                       what);
+    }
+    return Prompt(std::move(chat));
   }
   if (json.is_object() && json.contains("prompt")) {
-    UNSWIFT_ASSIGN_OR_RETURN(auto text, GetField<std::string>(json, "prompt", what));
-    return Prompt(std::move(text));
+    if (json.at("prompt").is_string()) return Prompt(json.at("prompt").get<std::string>());
+    return MakeError(ErrorCode::kInvalidData, "[read_prompts] {}: 'prompt': expected a string",
+                     what);
   }
   return MakeError(ErrorCode::kInvalidData,
                    "[read_prompts] {}: expected an object with 'prompt', 'messages' or 'ids'",
@@ -38,7 +45,7 @@ Result<Prompt> ParsePrompt(const Json& json, const std::string& what) {
 }  // namespace
 
 Result<std::vector<Prompt>> ReadPrompts(const std::filesystem::path& path) {
-  UNSWIFT_ASSIGN_OR_RETURN(const std::vector<Json> lines, ReadJsonLines(path));
+  UNSWIFT_ASSIGN_OR_RETURN(const std::vector<OrderedJson> lines, ReadOrderedJsonLines(path));
   std::vector<Prompt> prompts;
   for (size_t i = 0; i < lines.size(); ++i) {
     const std::string what = fmt::format("{}: prompt {}", path.string(), i + 1);
@@ -66,8 +73,7 @@ Result<std::vector<int32_t>> PromptEncoder::Encode(const Prompt& prompt) const {
   }
   UNSWIFT_ASSIGN_OR_RETURN(const ChatTemplate chat, ChatTemplate::Open(directory_));
   UNSWIFT_ASSIGN_OR_RETURN(const std::string text,
-                           chat.Render(std::get<std::vector<ChatMessage>>(prompt),
-                                       /*add_generation_prompt=*/true));
+                           chat.Render(std::get<Chat>(prompt), /*add_generation_prompt=*/true));
   return tokenizer_->Encode(text, /*add_special_tokens=*/false);
 }
 

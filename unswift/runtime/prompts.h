@@ -14,9 +14,10 @@
 namespace unswift {
 
 /// Text, a conversation, or ids.
-using Prompt = std::variant<std::string, std::vector<ChatMessage>, std::vector<int32_t>>;
+using Prompt = std::variant<std::string, Chat, std::vector<int32_t>>;
 
-/// One JSON object per line: {"prompt": "..."}, {"messages": [...]} or {"ids": [...]}.
+/// One JSON object per line: {"prompt": "..."}, {"messages": [...]} (and "tools": [...]) or
+/// {"ids": [...]}.
 /// Errors: kNotFound, kInvalidData naming the line.
 Result<std::vector<Prompt>> ReadPrompts(const std::filesystem::path& path);
 

@@ -1,126 +1,150 @@
 #include "unswift/tokenizer/chat_template.h"
 
-#include <algorithm>
 #include <array>
 #include <optional>
 #include <utility>
 
+#include "unswift/base/mapped_file.h"
+
 namespace unswift {
 namespace {
 
-constexpr std::string_view kTurnStart = "<|im_start|>";
-constexpr std::string_view kTurnEnd = "<|im_end|>";
-// Text that other dialects of ChatML add; rendering them as plain ChatML would be wrong unnoticed.
-constexpr std::array<std::string_view, 4> kDialects = {"<|im_sep|>", "bos_token", "eos_token",
-                                                       "<think>"};
+namespace fs = std::filesystem;
 
-std::string Turn(std::string_view role, std::string_view content) {
-  return fmt::format("{}{}\n{}{}\n", kTurnStart, role, content, kTurnEnd);
+constexpr std::array<std::string_view, 7> kSpecialTokens = {
+    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+// The names under which a message's reasoning is passed; the first is the one that templates read.
+constexpr std::array<std::string_view, 3> kReasoning = {"reasoning_content", "thinking",
+                                                        "reasoning"};
+
+/// Tokens are strings, or objects that hold the string as "content".
+OrderedJson SpecialTokens(const Json& config) {
+  OrderedJson tokens = OrderedJson::object();
+  for (const std::string_view name : kSpecialTokens) {
+    const auto field = config.find(name);
+    if (field == config.end()) continue;
+    const Json* token = &*field;
+    if (token->is_object() && token->contains("content")) token = &token->at("content");
+    if (token->is_string()) tokens[std::string(name)] = token->get<std::string>();
+  }
+  return tokens;
 }
 
-/// Reads the string literals of a Jinja template, unescaped, from left to right.
-class LiteralReader {
- public:
-  explicit LiteralReader(std::string_view text) : rest_(text) {}
-
-  std::optional<std::string> Next() {
-    const size_t quote = rest_.find_first_of("'\"");
-    if (quote == rest_.npos) return std::nullopt;
-    const char closing = rest_[quote];
-    std::string literal;
-    for (size_t i = quote + 1; i < rest_.size(); ++i) {
-      if (rest_[i] == closing) {
-        rest_.remove_prefix(i + 1);
-        return literal;
-      }
-      if (rest_[i] == '\\' && i + 1 < rest_.size()) {
-        literal += Unescape(rest_[++i]);
-      } else {
-        literal += rest_[i];
-      }
-    }
-    return std::nullopt;
-  }
-
- private:
-  static char Unescape(char c) { return c == 'n' ? '\n' : c == 't' ? '\t' : c; }
-  std::string_view rest_;
+struct Texts {
+  std::string standard;
+  std::optional<std::string> with_tools;
 };
 
-/// The literal with which a template opens a conversation that has no system message:
-/// '<|im_start|>system\n...<|im_end|>\n'. Empty when there is none.
-std::string FindDefaultSystem(std::string_view text) {
-  const std::string opening = fmt::format("{}system\n", kTurnStart);
-  const std::string closing = fmt::format("{}\n", kTurnEnd);
-  LiteralReader reader(text);
-  while (std::optional<std::string> literal = reader.Next()) {
-    if (literal->starts_with(opening) && literal->ends_with(closing)) return *std::move(literal);
+/// The template of the config: a string, or the entries "default" and "tool_use" of a list.
+Result<Texts> TemplateTexts(const Json& config, std::string_view what) {
+  const auto field = config.find("chat_template");
+  if (field == config.end() || !field->is_array()) {
+    UNSWIFT_ASSIGN_OR_RETURN(std::string text,
+                             GetField<std::string>(config, "chat_template", what));
+    return Texts{std::move(text), std::nullopt};
   }
-  return {};
+  std::optional<std::string> standard, with_tools;
+  for (const Json& entry : *field) {
+    UNSWIFT_ASSIGN_OR_RETURN(const std::string name, GetField<std::string>(entry, "name", what));
+    UNSWIFT_ASSIGN_OR_RETURN(std::string text, GetField<std::string>(entry, "template", what));
+    if (name == "default") standard = std::move(text);
+    if (name == "tool_use") with_tools = std::move(text);
+  }
+  if (standard) return Texts{*std::move(standard), std::move(with_tools)};
+  return MakeError(ErrorCode::kNotFound,
+                   "[open_chat_template] {}: 'chat_template': expected an entry named 'default'",
+                   what);
 }
 
-/// The template of the config: a string, or the entry named "default" of a list.
-Result<std::string> TemplateText(const Json& config, std::string_view what) {
-  if (config.is_object() && config.contains("chat_template")) {
-    const Json& field = config["chat_template"];
-    if (field.is_array()) {
-      for (const Json& entry : field) {
-        UNSWIFT_ASSIGN_OR_RETURN(const std::string name,
-                                 GetField<std::string>(entry, "name", what));
-        if (name == "default") return GetField<std::string>(entry, "template", what);
-      }
-    }
+/// The message as the template sees it, with the reasoning under the names that templates read.
+OrderedJson MessageJson(const ChatMessage& message) {
+  OrderedJson json = message.fields;
+  json["role"] = message.role;
+  const auto content = json.find("content");
+  const bool is_text = content != json.end() && content->is_string();
+  if (message.fields.empty() || is_text) json["content"] = message.content;
+  for (const std::string_view name : kReasoning) {
+    const auto field = json.find(name);
+    if (field == json.end() || field->is_null()) continue;
+    const OrderedJson reasoning = *field;
+    json["reasoning_content"] = reasoning;
+    if (!json.contains("thinking")) json["thinking"] = reasoning;
+    break;
   }
-  return GetField<std::string>(config, "chat_template", what);
+  return json;
+}
+
+Result<ChatMessage> ParseMessage(const OrderedJson& json, const std::string& where) {
+  const auto fail = [&](std::string_view why) {
+    return MakeError(ErrorCode::kInvalidData, "[parse_messages] {}: {}", where, why);
+  };
+  if (!json.is_object()) return fail("expected an object");
+  ChatMessage message;
+  message.fields = json;  // in the order given: a template may walk over the members
+  const auto role = json.find("role");
+  if (role == json.end() || !role->is_string()) return fail("'role': expected a string");
+  message.role = *role;
+  const auto content = json.find("content");
+  const bool calls = json.contains("tool_calls");
+  if (content == json.end() || content->is_null()) {
+    if (!calls) return fail("'content': expected a string, got nothing");
+    return message;
+  }
+  if (content->is_string()) {
+    message.content = *content;
+  } else if (!content->is_array() || content->empty() || !content->front().is_object()) {
+    return fail("'content': expected a string or a list of parts");
+  }
+  return message;
 }
 
 }  // namespace
 
-Result<ChatTemplate> ChatTemplate::Open(const std::filesystem::path& directory) {
-  const std::filesystem::path path = directory / "tokenizer_config.json";
+Result<ChatTemplate> ChatTemplate::Open(const fs::path& directory) {
+  const fs::path path = directory / "tokenizer_config.json";
+  const fs::path own_file = directory / "chat_template.jinja";
   UNSWIFT_ASSIGN_OR_RETURN(const Json config, ReadJson(path));
-  UNSWIFT_ASSIGN_OR_RETURN(const std::string text, TemplateText(config, path.string()));
-  return FromText(text, path.string());
-}
-
-Result<ChatTemplate> ChatTemplate::FromText(std::string_view text, std::string_view what) {
-  for (const std::string_view marker : {kTurnStart, kTurnEnd}) {
-    if (text.find(marker) != text.npos) continue;
-    return MakeError(
-        ErrorCode::kUnsupported,
-        "[open_chat_template] {}: expected a ChatML chat_template (with {} and {}), got "
-        "one without {}; write the prompt in the model's own form instead",
-        what, kTurnStart, kTurnEnd, marker);
+  if (!config.is_object()) {
+    return MakeError(ErrorCode::kInvalidData, "[open_chat_template] {}: expected an object, got {}",
+                     path.string(), config.type_name());
   }
-  for (const std::string_view marker : kDialects) {
-    if (text.find(marker) == text.npos) continue;
-    return MakeError(ErrorCode::kUnsupported,
-                     "[open_chat_template] {}: expected a plain ChatML chat_template, got one with "
-                     "'{}'; write the prompt in the model's own form instead",
-                     what, marker);
+  Texts texts;
+  std::string what = path.string();
+  if (fs::exists(own_file)) {
+    what = own_file.string();
+    UNSWIFT_ASSIGN_OR_RETURN(texts.standard, ReadFile(own_file, jinja::Limits().max_source_bytes));
+  } else {
+    UNSWIFT_ASSIGN_OR_RETURN(texts, TemplateTexts(config, what));
   }
-  ChatTemplate chat_template;
-  chat_template.default_system_ = FindDefaultSystem(text);
+  UNSWIFT_ASSIGN_OR_RETURN(ChatTemplate chat_template, FromText(texts.standard, what));
+  if (texts.with_tools) {
+    UNSWIFT_ASSIGN_OR_RETURN(chat_template.with_tools_,
+                             jinja::Template::Parse(*texts.with_tools, what + ": tool_use"));
+  }
+  chat_template.special_tokens_ = SpecialTokens(config);
   return chat_template;
 }
 
-Result<std::string> ChatTemplate::Render(const std::vector<ChatMessage>& messages,
-                                         bool add_generation_prompt) const {
-  std::string text;
-  if (!messages.empty() && messages[0].role != "system") text += default_system_;
-  for (const ChatMessage& message : messages) {
-    if (message.role.empty() || message.role.find('\n') != std::string::npos) {
-      return MakeError(ErrorCode::kInvalidArgument,
-                       "[render_chat] role: expected one non-empty line, got {} bytes",
-                       message.role.size());
-    }
-    text += Turn(message.role, message.content);
-  }
-  if (add_generation_prompt) text += fmt::format("{}assistant\n", kTurnStart);
-  return text;
+Result<ChatTemplate> ChatTemplate::FromText(std::string_view text, std::string_view what) {
+  UNSWIFT_ASSIGN_OR_RETURN(jinja::Template parsed, jinja::Template::Parse(text, std::string(what)));
+  return ChatTemplate(std::move(parsed));
 }
 
-Result<std::vector<ChatMessage>> ParseMessages(const Json& messages, std::string_view what) {
+Result<std::string> ChatTemplate::Render(const Chat& chat, bool add_generation_prompt,
+                                         const OrderedJson& variables, std::time_t now) const {
+  OrderedJson all = special_tokens_;
+  all.update(variables);
+  OrderedJson messages = OrderedJson::array();
+  for (const ChatMessage& message : chat.messages) messages.push_back(MessageJson(message));
+  all["messages"] = std::move(messages);
+  all["tools"] = chat.tools;
+  if (!all.contains("documents")) all["documents"] = nullptr;
+  all["add_generation_prompt"] = add_generation_prompt;
+  const bool tools = with_tools_ && !chat.tools.is_null();
+  return (tools ? *with_tools_ : default_).Render(all, now);
+}
+
+Result<std::vector<ChatMessage>> ParseMessages(const OrderedJson& messages, std::string_view what) {
   if (!messages.is_array() || messages.empty()) {
     return MakeError(ErrorCode::kInvalidData,
                      "[parse_messages] {}: expected a non-empty array of messages, got {}", what,
@@ -128,14 +152,8 @@ Result<std::vector<ChatMessage>> ParseMessages(const Json& messages, std::string
   }
   std::vector<ChatMessage> parsed;
   for (size_t i = 0; i < messages.size(); ++i) {
-    const std::string where = fmt::format("{}: message {}", what, i);
-    ChatMessage message;
-    for (const auto& [key, target] :
-         {std::pair{"role", &message.role}, std::pair{"content", &message.content}}) {
-      auto field = GetField<std::string>(messages[i], key, where);
-      if (!field) return MakeError(ErrorCode::kInvalidData, "{}", field.error().message);
-      *target = *std::move(field);
-    }
+    UNSWIFT_ASSIGN_OR_RETURN(ChatMessage message,
+                             ParseMessage(messages[i], fmt::format("{}: message {}", what, i)));
     parsed.push_back(std::move(message));
   }
   return parsed;

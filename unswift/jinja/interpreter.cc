@@ -1,0 +1,517 @@
+#include "unswift/jinja/interpreter.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace unswift::jinja {
+
+/// Names of one level: the template, a macro's call, an iteration, a block.
+struct Scope {
+  std::unordered_map<std::string, Value> names;
+  std::shared_ptr<Scope> outer;
+};
+
+namespace {
+
+using ScopePtr = std::shared_ptr<Scope>;
+
+enum class Flow { kNext, kBreak, kContinue };
+
+class Interpreter {
+ public:
+  explicit Interpreter(Runtime& runtime) : runtime_(runtime) {}
+
+  Result<std::string> Run(const Block& block, const Dict& variables) {
+    scope_ = std::make_shared<Scope>();
+    for (const auto& [name, value] : variables.items()) scope_->names[*name.AsString()] = value;
+    // The template's own level lies over the caller's variables.
+    scope_ = std::make_shared<Scope>(Scope{{}, scope_});
+    std::string out;
+    const Result<Flow> flow = RunBlock(block, out);
+    if (flow) return out;
+    return MakeError(flow.error().code, "line {}: {}", line_, flow.error().message);
+  }
+
+ private:
+  /// Enters a scope and leaves it again.
+  class Inner {
+   public:
+    Inner(Interpreter& interpreter, ScopePtr outer)
+        : interpreter_(interpreter),
+          previous_(std::exchange(interpreter.scope_,
+                                  std::make_shared<Scope>(Scope{{}, std::move(outer)}))) {}
+    explicit Inner(Interpreter& interpreter) : Inner(interpreter, interpreter.scope_) {}
+    ~Inner() { interpreter_.scope_ = std::move(previous_); }
+    Inner(const Inner&) = delete;
+
+   private:
+    Interpreter& interpreter_;
+    ScopePtr previous_;
+  };
+  class Level {
+   public:
+    explicit Level(int& depth) : depth_(depth) { ++depth_; }
+    ~Level() { --depth_; }
+
+   private:
+    int& depth_;
+  };
+
+  Result<> CheckDepth() const {
+    const int limit = runtime_.budget.limits().max_depth;
+    if (depth_ <= limit) return {};
+    return MakeError(ErrorCode::kInvalidData, "expected at most {} nested evaluations", limit);
+  }
+
+  // Statements.
+  Result<Flow> RunBlock(const Block& block, std::string& out);
+  Result<Flow> RunStatement(const Statement& statement, std::string& out);
+  Result<Flow> RunIf(const Statement& statement, std::string& out);
+  Result<Flow> RunFor(const Statement& statement, std::string& out);
+  Result<Flow> RunSetBlock(const Statement& statement);
+  Result<Flow> RunFilter(const Statement& statement, std::string& out);
+  Result<Flow> RunWith(const Statement& statement, std::string& out);
+  Result<std::vector<Value>> Selected(const Statement& statement, std::vector<Value> items);
+  Result<> Assign(const Target& target, const Value& value);
+  Result<> Bind(const std::string& name, Value value);
+
+  // Expressions. On success the line is again that of the node around.
+  Result<Value> Eval(const Expr& expr);
+  Result<Value> EvalKind(const Expr& expr);
+  Result<Value> EvalName(const Expr& expr);
+  Result<Value> EvalSequence(const Expr& expr);
+  Result<Value> EvalDict(const Expr& expr);
+  Result<Value> EvalSlice(const Expr& expr);
+  Result<Value> EvalUnary(const Expr& expr);
+  Result<Value> EvalCompare(const Expr& expr);
+  Result<bool> Compare(std::string_view symbol, const Value& left, const Value& right);
+  Result<Value> EvalConcatenation(const Expr& expr);
+  Result<Value> EvalConditional(const Expr& expr);
+  Result<Value> EvalFilter(const Expr& expr, const Value* input);
+  Result<Value> EvalCall(const Expr& expr);
+  Result<Value> CallMacro(const Callable& callable, const Arguments& arguments);
+  Result<Arguments> EvalArguments(const Expr& expr);
+  const Value* FindName(const std::string& name) const;
+
+  Runtime& runtime_;
+  ScopePtr scope_;
+  int depth_ = 0;
+  int line_ = 1;
+};
+
+Result<Flow> Interpreter::RunBlock(const Block& block, std::string& out) {
+  const Level level(depth_);
+  UNSWIFT_RETURN_IF_ERROR(CheckDepth());
+  for (const Statement& statement : block) {
+    line_ = statement.line;
+    UNSWIFT_RETURN_IF_ERROR(runtime_.budget.Step());
+    UNSWIFT_ASSIGN_OR_RETURN(const Flow flow, RunStatement(statement, out));
+    if (flow != Flow::kNext) return flow;
+  }
+  return Flow::kNext;
+}
+
+Result<Flow> Interpreter::RunStatement(const Statement& statement, std::string& out) {
+  switch (statement.kind) {
+    case StatementKind::kData:
+      UNSWIFT_RETURN_IF_ERROR(runtime_.budget.Bytes(statement.text.size()));
+      out += statement.text;
+      return Flow::kNext;
+    case StatementKind::kPrint: {
+      UNSWIFT_ASSIGN_OR_RETURN(const Value value, Eval(*statement.value));
+      UNSWIFT_ASSIGN_OR_RETURN(const std::string text, ToText(value, runtime_.budget));
+      out += text;
+      return Flow::kNext;
+    }
+    case StatementKind::kIf:
+      return RunIf(statement, out);
+    case StatementKind::kFor:
+      return RunFor(statement, out);
+    case StatementKind::kSet: {
+      UNSWIFT_ASSIGN_OR_RETURN(const Value value, Eval(*statement.value));
+      UNSWIFT_RETURN_IF_ERROR(Assign(statement.target, value));
+      return Flow::kNext;
+    }
+    case StatementKind::kSetBlock:
+      return RunSetBlock(statement);
+    case StatementKind::kMacro:
+      UNSWIFT_RETURN_IF_ERROR(Bind(
+          statement.text, Value(std::make_shared<const Callable>(Callable{.kind = Callable::kMacro,
+                                                                          .name = statement.text,
+                                                                          .macro = &statement,
+                                                                          .scope = scope_}))));
+      return Flow::kNext;
+    case StatementKind::kFilter:
+      return RunFilter(statement, out);
+    case StatementKind::kWith:
+      return RunWith(statement, out);
+    case StatementKind::kScope: {
+      const Inner inner(*this);
+      return RunBlock(statement.body, out);
+    }
+    case StatementKind::kBreak:
+      return Flow::kBreak;
+    case StatementKind::kContinue:
+      return Flow::kContinue;
+  }
+  return Flow::kNext;
+}
+
+Result<Flow> Interpreter::RunIf(const Statement& statement, std::string& out) {
+  for (const Branch& branch : statement.branches) {
+    if (branch.condition != nullptr) {
+      UNSWIFT_ASSIGN_OR_RETURN(const Value condition, Eval(*branch.condition));
+      if (!condition.IsTrue()) continue;
+    }
+    return RunBlock(branch.body, out);
+  }
+  return Flow::kNext;
+}
+
+Result<Flow> Interpreter::RunFor(const Statement& statement, std::string& out) {
+  UNSWIFT_ASSIGN_OR_RETURN(const Value sequence, Eval(*statement.value));
+  UNSWIFT_ASSIGN_OR_RETURN(std::vector<Value> items, Elements(runtime_, sequence));
+  if (statement.condition != nullptr) {
+    UNSWIFT_ASSIGN_OR_RETURN(items, Selected(statement, std::move(items)));
+  }
+  if (items.empty()) {
+    const Inner inner(*this);
+    return RunBlock(statement.otherwise, out);
+  }
+  UNSWIFT_ASSIGN_OR_RETURN(const Value list, MakeList(std::move(items), runtime_.budget));
+  const auto& shared = *list.As<std::shared_ptr<const List>>();
+  const Level loop_level(depth_);
+  Flow flow = Flow::kNext;
+  for (size_t i = 0; i < shared->items.size() && flow != Flow::kBreak; ++i) {
+    const Inner inner(*this);
+    UNSWIFT_RETURN_IF_ERROR(Assign(statement.target, shared->items[i]));
+    UNSWIFT_RETURN_IF_ERROR(
+        Bind("loop", Value(std::make_shared<const Loop>(Loop{shared, static_cast<int64_t>(i)}))));
+    UNSWIFT_ASSIGN_OR_RETURN(flow, RunBlock(statement.body, out));
+  }
+  return Flow::kNext;
+}
+
+/// The items for which the loop's condition holds.
+Result<std::vector<Value>> Interpreter::Selected(const Statement& statement,
+                                                 std::vector<Value> items) {
+  std::vector<Value> selected;
+  for (Value& item : items) {
+    const Inner inner(*this);
+    UNSWIFT_RETURN_IF_ERROR(Assign(statement.target, item));
+    UNSWIFT_ASSIGN_OR_RETURN(const Value holds, Eval(*statement.condition));
+    if (holds.IsTrue()) selected.push_back(std::move(item));
+  }
+  return selected;
+}
+
+Result<Flow> Interpreter::RunSetBlock(const Statement& statement) {
+  std::string text;
+  Flow flow;
+  {
+    const Inner inner(*this);
+    UNSWIFT_ASSIGN_OR_RETURN(flow, RunBlock(statement.body, text));
+  }
+  Value value(std::move(text));
+  if (statement.value != nullptr) {
+    UNSWIFT_ASSIGN_OR_RETURN(value, EvalFilter(*statement.value, &value));
+  }
+  UNSWIFT_RETURN_IF_ERROR(Assign(statement.target, value));
+  return flow;
+}
+
+Result<Flow> Interpreter::RunFilter(const Statement& statement, std::string& out) {
+  const Inner inner(*this);
+  std::string text;
+  UNSWIFT_ASSIGN_OR_RETURN(const Flow flow, RunBlock(statement.body, text));
+  const Value input(std::move(text));
+  UNSWIFT_ASSIGN_OR_RETURN(const Value value, EvalFilter(*statement.value, &input));
+  UNSWIFT_ASSIGN_OR_RETURN(text, ToText(value, runtime_.budget));
+  out += text;
+  return flow;
+}
+
+Result<Flow> Interpreter::RunWith(const Statement& statement, std::string& out) {
+  std::vector<Value> values;  // all evaluated outside
+  for (const Argument& assignment : statement.parameters) {
+    UNSWIFT_ASSIGN_OR_RETURN(Value value, Eval(*assignment.value));
+    values.push_back(std::move(value));
+  }
+  const Inner inner(*this);
+  for (size_t i = 0; i < values.size(); ++i) {
+    UNSWIFT_RETURN_IF_ERROR(Bind(statement.parameters[i].name, std::move(values[i])));
+  }
+  return RunBlock(statement.body, out);
+}
+
+Result<> Interpreter::Bind(const std::string& name, Value value) {
+  UNSWIFT_RETURN_IF_ERROR(runtime_.budget.Bytes(name.size() + sizeof(Value)));
+  scope_->names.insert_or_assign(name, std::move(value));
+  return {};
+}
+
+Result<> Interpreter::Assign(const Target& target, const Value& value) {
+  if (!target.parts.empty()) {
+    UNSWIFT_ASSIGN_OR_RETURN(const std::vector<Value> parts, Elements(runtime_, value));
+    if (parts.size() != target.parts.size()) {
+      return Refuse("expected {} values to unpack, got {}", target.parts.size(), parts.size());
+    }
+    for (size_t i = 0; i < parts.size(); ++i) {
+      UNSWIFT_RETURN_IF_ERROR(Assign(target.parts[i], parts[i]));
+    }
+    return {};
+  }
+  if (target.attribute.empty()) return Bind(target.name, value);
+  const Value* object = FindName(target.name);
+  const auto* space = object != nullptr ? object->As<Namespace*>() : nullptr;
+  if (space == nullptr) return Refuse("'{}' is no namespace to assign to", target.name);
+  UNSWIFT_RETURN_IF_ERROR(runtime_.budget.Bytes(target.attribute.size() + sizeof(Value)));
+  (*space)->attributes.insert_or_assign(target.attribute, value);
+  return {};
+}
+
+const Value* Interpreter::FindName(const std::string& name) const {
+  for (const Scope* scope = scope_.get(); scope != nullptr; scope = scope->outer.get()) {
+    const auto found = scope->names.find(name);
+    if (found != scope->names.end()) return &found->second;
+  }
+  return nullptr;
+}
+
+Result<Value> Interpreter::Eval(const Expr& expr) {
+  const Level level(depth_);
+  UNSWIFT_RETURN_IF_ERROR(CheckDepth());
+  UNSWIFT_RETURN_IF_ERROR(runtime_.budget.Step());
+  const int line = std::exchange(line_, expr.line);
+  Result<Value> value = EvalKind(expr);
+  if (value) line_ = line;
+  return value;
+}
+
+Result<Value> Interpreter::EvalKind(const Expr& expr) {
+  switch (expr.kind) {
+    case ExprKind::kConstant:
+      return expr.value;
+    case ExprKind::kName:
+      return EvalName(expr);
+    case ExprKind::kList:
+    case ExprKind::kTuple:
+      return EvalSequence(expr);
+    case ExprKind::kDict:
+      return EvalDict(expr);
+    case ExprKind::kAttribute: {
+      UNSWIFT_ASSIGN_OR_RETURN(const Value object, Eval(*expr.items[0]));
+      return GetAttribute(object, expr.text);
+    }
+    case ExprKind::kItem: {
+      UNSWIFT_ASSIGN_OR_RETURN(const Value object, Eval(*expr.items[0]));
+      UNSWIFT_ASSIGN_OR_RETURN(const Value key, Eval(*expr.items[1]));
+      return GetItem(runtime_, object, key);
+    }
+    case ExprKind::kSlice:
+      return EvalSlice(expr);
+    case ExprKind::kCall:
+      return EvalCall(expr);
+    case ExprKind::kFilter:
+      return EvalFilter(expr, nullptr);
+    case ExprKind::kTest: {
+      UNSWIFT_ASSIGN_OR_RETURN(const Value input, Eval(*expr.items[0]));
+      UNSWIFT_ASSIGN_OR_RETURN(const Arguments arguments, EvalArguments(expr));
+      UNSWIFT_ASSIGN_OR_RETURN(const bool holds, ApplyTest(runtime_, expr.text, input, arguments));
+      return Value(holds);
+    }
+    case ExprKind::kUnary:
+      return EvalUnary(expr);
+    case ExprKind::kBinary: {
+      UNSWIFT_ASSIGN_OR_RETURN(const Value left, Eval(*expr.items[0]));
+      UNSWIFT_ASSIGN_OR_RETURN(const Value right, Eval(*expr.items[1]));
+      return Arithmetic(runtime_, expr.text, left, right);
+    }
+    case ExprKind::kCompare:
+      return EvalCompare(expr);
+    case ExprKind::kConcatenate:
+      return EvalConcatenation(expr);
+    case ExprKind::kAnd:
+    case ExprKind::kOr: {
+      UNSWIFT_ASSIGN_OR_RETURN(Value left, Eval(*expr.items[0]));
+      if (left.IsTrue() == (expr.kind == ExprKind::kOr)) return left;
+      return Eval(*expr.items[1]);
+    }
+    case ExprKind::kConditional:
+      return EvalConditional(expr);
+  }
+  return Value();
+}
+
+Result<Value> Interpreter::EvalName(const Expr& expr) {
+  if (const Value* found = FindName(expr.text)) return *found;
+  if (IsFunction(expr.text)) {
+    return Value(std::make_shared<const Callable>(Callable{Callable::kFunction, expr.text}));
+  }
+  return Value(Undefined{fmt::format("'{}' is undefined", expr.text)});
+}
+
+Result<Value> Interpreter::EvalSequence(const Expr& expr) {
+  std::vector<Value> items;
+  for (const ExprPtr& item : expr.items) {
+    UNSWIFT_ASSIGN_OR_RETURN(Value value, Eval(*item));
+    items.push_back(std::move(value));
+  }
+  return MakeList(std::move(items), runtime_.budget, expr.kind == ExprKind::kTuple);
+}
+
+Result<Value> Interpreter::EvalDict(const Expr& expr) {
+  Dict dict;
+  for (size_t i = 0; i < expr.items.size(); i += 2) {
+    UNSWIFT_ASSIGN_OR_RETURN(const Value key, Eval(*expr.items[i]));
+    UNSWIFT_ASSIGN_OR_RETURN(Value value, Eval(*expr.items[i + 1]));
+    UNSWIFT_RETURN_IF_ERROR(dict.Set(key, std::move(value)));
+  }
+  return MakeDict(std::move(dict), runtime_.budget);
+}
+
+Result<Value> Interpreter::EvalSlice(const Expr& expr) {
+  UNSWIFT_ASSIGN_OR_RETURN(const Value object, Eval(*expr.items[0]));
+  Value bounds[3];
+  for (int i = 0; i < 3; ++i) {
+    if (expr.items[i + 1] == nullptr) continue;
+    UNSWIFT_ASSIGN_OR_RETURN(bounds[i], Eval(*expr.items[i + 1]));
+  }
+  return GetSlice(runtime_, object, bounds[0], bounds[1], bounds[2]);
+}
+
+Result<Value> Interpreter::EvalUnary(const Expr& expr) {
+  UNSWIFT_ASSIGN_OR_RETURN(const Value value, Eval(*expr.items[0]));
+  if (expr.text == "not") return Value(!value.IsTrue());
+  if (value.IsUndefined()) return RefuseUndefined(value);
+  if (!value.IsNumber()) return Refuse("cannot compute {}{}", expr.text, value.TypeName());
+  if (expr.text == "+") return value.As<bool>() != nullptr ? Value(value.ToInt()) : value;
+  if (!value.IsInteger()) return Value(-value.ToDouble());
+  return Arithmetic(runtime_, "-", Value(int64_t{0}), value);
+}
+
+Result<Value> Interpreter::EvalCompare(const Expr& expr) {
+  UNSWIFT_ASSIGN_OR_RETURN(Value left, Eval(*expr.items[0]));
+  for (size_t i = 0; i < expr.symbols.size(); ++i) {
+    UNSWIFT_ASSIGN_OR_RETURN(Value right, Eval(*expr.items[i + 1]));
+    UNSWIFT_ASSIGN_OR_RETURN(const bool holds, Compare(expr.symbols[i], left, right));
+    if (!holds) return Value(false);
+    left = std::move(right);
+  }
+  return Value(true);
+}
+
+Result<bool> Interpreter::Compare(std::string_view symbol, const Value& left, const Value& right) {
+  if (symbol == "not in") {
+    UNSWIFT_ASSIGN_OR_RETURN(const bool contained, Contains(runtime_, right, left));
+    return !contained;
+  }
+  if (symbol != "==" && symbol != "!=" && symbol != "in") {
+    for (const Value* operand : {&left, &right}) {
+      if (operand->IsUndefined()) return RefuseUndefined(*operand);
+    }
+  }
+  return ApplyTest(runtime_, symbol, left, Arguments{{right}, {}});
+}
+
+Result<Value> Interpreter::EvalConcatenation(const Expr& expr) {
+  std::string text;
+  for (const ExprPtr& item : expr.items) {
+    UNSWIFT_ASSIGN_OR_RETURN(const Value value, Eval(*item));
+    UNSWIFT_ASSIGN_OR_RETURN(const std::string part, ToText(value, runtime_.budget));
+    text += part;
+  }
+  return Value(std::move(text));
+}
+
+Result<Value> Interpreter::EvalConditional(const Expr& expr) {
+  UNSWIFT_ASSIGN_OR_RETURN(const Value condition, Eval(*expr.items[1]));
+  if (condition.IsTrue()) return Eval(*expr.items[0]);
+  if (expr.items[2] != nullptr) return Eval(*expr.items[2]);
+  return Value(Undefined{"the condition is false and there is no 'else'"});
+}
+
+/// `input` stands for the innermost operand of a {% filter %} or {% set | ... %} chain.
+Result<Value> Interpreter::EvalFilter(const Expr& expr, const Value* input) {
+  const Level level(depth_);
+  UNSWIFT_RETURN_IF_ERROR(CheckDepth());
+  Value operand;
+  if (expr.items[0] == nullptr) {
+    operand = *input;
+  } else if (input != nullptr) {
+    UNSWIFT_ASSIGN_OR_RETURN(operand, EvalFilter(*expr.items[0], input));
+  } else {
+    UNSWIFT_ASSIGN_OR_RETURN(operand, Eval(*expr.items[0]));
+  }
+  UNSWIFT_ASSIGN_OR_RETURN(const Arguments arguments, EvalArguments(expr));
+  return ApplyFilter(runtime_, expr.text, operand, arguments);
+}
+
+Result<Arguments> Interpreter::EvalArguments(const Expr& expr) {
+  Arguments arguments;
+  for (size_t i = 1; i < expr.items.size(); ++i) {
+    UNSWIFT_ASSIGN_OR_RETURN(Value value, Eval(*expr.items[i]));
+    arguments.positional.push_back(std::move(value));
+  }
+  for (const Argument& argument : expr.named) {
+    UNSWIFT_ASSIGN_OR_RETURN(Value value, Eval(*argument.value));
+    arguments.named.emplace_back(argument.name, std::move(value));
+  }
+  return arguments;
+}
+
+Result<Value> Interpreter::EvalCall(const Expr& expr) {
+  UNSWIFT_ASSIGN_OR_RETURN(const Value callee, Eval(*expr.items[0]));
+  UNSWIFT_ASSIGN_OR_RETURN(const Arguments arguments, EvalArguments(expr));
+  if (callee.IsUndefined()) return RefuseUndefined(callee);
+  const auto* held = callee.As<std::shared_ptr<const Callable>>();
+  if (held == nullptr) return Refuse("{} cannot be called", callee.TypeName());
+  const Callable& callable = **held;
+  if (callable.kind == Callable::kMacro) return CallMacro(callable, arguments);
+  if (callable.kind == Callable::kFunction) {
+    return CallFunction(runtime_, callable.name, arguments);
+  }
+  return CallMethod(runtime_, callable.object, callable.name, arguments);
+}
+
+Result<Value> Interpreter::CallMacro(const Callable& callable, const Arguments& arguments) {
+  const Statement& macro = *callable.macro;
+  ScopePtr outer = callable.scope.lock();
+  if (outer == nullptr) return Refuse("macro '{}' is called outside of its loop", callable.name);
+  if (arguments.positional.size() > macro.parameters.size()) {
+    return Refuse("macro '{}': expected at most {} arguments, got {}", callable.name,
+                  macro.parameters.size(), arguments.positional.size());
+  }
+  std::unordered_map<std::string_view, const Value*> named;
+  for (const auto& [name, value] : arguments.named) named[name] = &value;
+  const Inner inner(*this, std::move(outer));
+  for (size_t i = 0; i < macro.parameters.size(); ++i) {
+    const Argument& parameter = macro.parameters[i];
+    Value value = Undefined{fmt::format("parameter '{}' was not provided", parameter.name)};
+    if (i < arguments.positional.size()) {
+      value = arguments.positional[i];
+    } else if (named.contains(parameter.name)) {
+      value = *named.at(parameter.name);
+      named.erase(parameter.name);
+    } else if (parameter.value != nullptr) {
+      UNSWIFT_ASSIGN_OR_RETURN(value, Eval(*parameter.value));
+    }
+    UNSWIFT_RETURN_IF_ERROR(Bind(parameter.name, std::move(value)));
+  }
+  if (!named.empty()) {
+    return Refuse("macro '{}': no free parameter '{}'", callable.name, named.begin()->first);
+  }
+  const int line = line_;
+  std::string out;
+  UNSWIFT_RETURN_IF_ERROR(RunBlock(macro.body, out));
+  line_ = line;
+  return Value(std::move(out));
+}
+
+}  // namespace
+
+Result<std::string> RunTemplate(const Block& block, const Dict& variables, Runtime& runtime) {
+  return Interpreter(runtime).Run(block, variables);
+}
+
+}  // namespace unswift::jinja
