@@ -76,11 +76,12 @@ Result<std::string> TemplateText(const Json& config, std::string_view what) {
 
 }  // namespace
 
-Result<ChatTemplate> ChatTemplate::Open(const std::filesystem::path& directory) {
-  const std::filesystem::path path = directory / "tokenizer_config.json";
-  UNSWIFT_ASSIGN_OR_RETURN(const Json config, ReadJson(path));
-  UNSWIFT_ASSIGN_OR_RETURN(const std::string text, TemplateText(config, path.string()));
-  return FromText(text, path.string());
+Result<ChatTemplate> ChatTemplate::Open(const FileSet& model) {
+  constexpr char kName[] = "tokenizer_config.json";
+  const std::string what = model.PathOf(kName).string();
+  UNSWIFT_ASSIGN_OR_RETURN(const Json config, ReadJson(model, kName));
+  UNSWIFT_ASSIGN_OR_RETURN(const std::string text, TemplateText(config, what));
+  return FromText(text, what);
 }
 
 Result<ChatTemplate> ChatTemplate::FromText(std::string_view text, std::string_view what) {

@@ -1,7 +1,6 @@
 // Chat messages -> prompt text.
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,7 +22,7 @@ struct ChatMessage {
 class ChatTemplate {
  public:
   /// Errors: kNotFound (no tokenizer_config.json or no chat_template), kUnsupported (not ChatML).
-  static Result<ChatTemplate> Open(const std::filesystem::path& directory);
+  static Result<ChatTemplate> Open(const FileSet& model);
   /// From the template's own text. Errors: kUnsupported, naming `what`.
   static Result<ChatTemplate> FromText(std::string_view text, std::string_view what);
 
