@@ -73,7 +73,7 @@ Result<ExitStatus> RunBench(CommandLine& line, const BenchOptions& options) {
   std::vector<std::unique_ptr<Decoder>> owned;
   std::vector<Decoder*> decoders;
   for (const std::string& directory : options.models) {
-    UNSWIFT_ASSIGN_OR_RETURN(OpenedModel model, OpenModel(directory, {}, line.pool()));
+    UNSWIFT_ASSIGN_OR_RETURN(OpenedModel model, OpenForRun(line, directory));
     opened.push_back(std::move(model));
     owned.push_back(std::make_unique<Decoder>(opened.back().model, line.pool()));
     decoders.push_back(owned.back().get());
@@ -96,6 +96,7 @@ void AddBench(CommandLine& line) {
   CLI::App* command = line.AddCommand(
       "bench", "prefill and decode speed of models, interleaved, against the read bandwidth",
       [&line, options] { return RunBench(line, *options); });
+  AddOpenFlags(line, command);
   command->add_option("MODEL", options->models, "checkpoints or releases; ratios are to the first")
       ->required();
   command->add_option("--prompt-tokens", options->speed.prompt_tokens)

@@ -13,5 +13,9 @@ int main(int argc, char** argv) {
   unswift::AddProtect(line);
   unswift::AddVerify(line);
   unswift::AddBench(line);
+  unswift::AddKeygen(line);
+  unswift::AddSign(line);
+  unswift::AddSeal(line);
+  unswift::AddUnseal(line);
   return line.Main(argc, argv);
 }
