@@ -56,23 +56,14 @@ Result<OpenedFiles> OpenModelFiles(const fs::path& path, const OpenModelOptions&
                      "a sealed file",
                      path.string());
   }
-  const bool release = IsRelease(opened.files);
-  const bool digest = options.require_signature || (release && options.check_digests);
-  std::vector<ManifestFile> found;
-  if (digest) {
-    UNSWIFT_ASSIGN_OR_RETURN(found, DigestFiles(opened.files, pool));
-  }
+  std::optional<PublicKey> signer;
   if (options.require_signature) {
-    UNSWIFT_ASSIGN_OR_RETURN(const PublicKey key,
+    UNSWIFT_ASSIGN_OR_RETURN(signer,
                              PublicKey::Read(*options.require_signature, KeyType::kSigning));
-    UNSWIFT_RETURN_IF_ERROR(CheckSignature(opened.files, key, found));
   }
-  if (release) {
-    UNSWIFT_ASSIGN_OR_RETURN(opened.manifest, ReadManifest(opened.files));
-    if (digest) {
-      UNSWIFT_RETURN_IF_ERROR(CompareDigests(opened.files, *opened.manifest, found));
-    }
-  }
+  UNSWIFT_ASSIGN_OR_RETURN(
+      opened.manifest,
+      AuthenticateFiles(opened.files, signer ? &*signer : nullptr, options.check_digests, pool));
   UNSWIFT_RETURN_IF_ERROR(CheckTerms(opened.manifest, opened.files, options));
   return opened;
 }

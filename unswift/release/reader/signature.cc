@@ -70,4 +70,19 @@ Result<> CheckSignature(const FileSet& model, const PublicKey& key,
   return {};
 }
 
+Result<std::optional<Manifest>> AuthenticateFiles(const FileSet& model, const PublicKey* signer,
+                                                  bool check_digests, ThreadPool& pool) {
+  const bool release = IsRelease(model);
+  const bool digest = signer != nullptr || (release && check_digests);
+  std::vector<ManifestFile> found;
+  if (digest) {
+    UNSWIFT_ASSIGN_OR_RETURN(found, DigestFiles(model, pool));
+  }
+  if (signer != nullptr) UNSWIFT_RETURN_IF_ERROR(CheckSignature(model, *signer, found));
+  if (!release) return std::optional<Manifest>();
+  UNSWIFT_ASSIGN_OR_RETURN(Manifest manifest, ReadManifest(model));
+  if (digest) UNSWIFT_RETURN_IF_ERROR(CompareDigests(model, manifest, found));
+  return std::optional<Manifest>(std::move(manifest));
+}
+
 }  // namespace unswift

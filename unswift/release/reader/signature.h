@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 #include "unswift/base/file_set.h"
@@ -22,5 +23,11 @@ Result<std::vector<ManifestFile>> SignModel(const std::filesystem::path& directo
 /// signature), kInvalidData (of another key, changed, or of other files), naming the file.
 Result<> CheckSignature(const FileSet& model, const PublicKey& key,
                         const std::vector<ManifestFile>& found);
+
+/// The manifest of files that are what they should be: signed by `signer`, when there is one, and
+/// for a release (with check_digests, or a signer) what its manifest lists. Empty for a plain
+/// model. Errors: as DigestFiles, CheckSignature, ReadManifest and CompareDigests, in that order.
+Result<std::optional<Manifest>> AuthenticateFiles(const FileSet& model, const PublicKey* signer,
+                                                  bool check_digests, ThreadPool& pool);
 
 }  // namespace unswift
