@@ -13,8 +13,8 @@
 namespace unswift {
 
 enum class SealCipher {
-  kAes256Gcm,          ///< OpenSSL; several GB/s where the CPU has AES
-  kXChaCha20Poly1305,  ///< libsodium; about 1 GB/s on any CPU
+  kAes256Gcm,          ///< OpenSSL; the faster one where the CPU has AES
+  kXChaCha20Poly1305,  ///< libsodium; for CPUs without
 };
 
 inline constexpr size_t kSealKeyBytes = 32;
