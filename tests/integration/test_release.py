@@ -158,10 +158,10 @@ class Releases(unittest.TestCase):
     @needs(STORIES)
     def test_manifest_shows_provenance(self):
         release, _ = self.protect("provenance", STORIES, "--recipient", "ACME", "--licence",
-                                  "evaluation only", "--expires", "2027-01-31")
+                                  "evaluation only", "--expires", "9999-12-31")
         info = run_json("inspect", release)
         self.assertEqual((info["recipient"], info["licence"], info["expires"]),
-                         ("ACME", "evaluation only", "2027-01-31"))
+                         ("ACME", "evaluation only", "9999-12-31"))
         self.assertIn(b"ACME", run("generate", release, "--prompt", "Once").stderr)
         self.assertTrue(run_json("verify", release)["holds"])
 

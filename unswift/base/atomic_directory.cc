@@ -62,6 +62,14 @@ Result<> WriteAll(int fd, std::string_view bytes, const fs::path& path) {
   return {};
 }
 
+Result<> WriteNew(const fs::path& path, std::string_view bytes, int flags, mode_t mode) {
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | flags, mode);
+  if (fd < 0) return SystemError("write", path, errno);
+  Result<> status = WriteAll(fd, bytes, path);
+  if (close(fd) != 0 && status) status = SystemError("write", path, errno);
+  return status;
+}
+
 Result<> CheckAbsent(const fs::path& target) {
   std::error_code ignored;
   if (!fs::exists(fs::symlink_status(target, ignored))) return {};
@@ -127,11 +135,11 @@ Result<> AtomicDirectory::Commit() {
 }
 
 Result<> WriteFile(const fs::path& path, std::string_view bytes) {
-  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (fd < 0) return SystemError("write", path, errno);
-  Result<> status = WriteAll(fd, bytes, path);
-  if (close(fd) != 0 && status) status = SystemError("write", path, errno);
-  return status;
+  return WriteNew(path, bytes, O_TRUNC, 0666);
+}
+
+Result<> WritePrivateFile(const fs::path& path, std::string_view bytes) {
+  return WriteNew(path, bytes, O_EXCL, 0600);
 }
 
 Result<> WriteAside(const fs::path& target, bool replace,

@@ -46,6 +46,10 @@ Result<> WriteFileAtomically(const std::filesystem::path& target, std::string_vi
 /// Writes a new file and closes it. Errors: kIo with the system's reason (disk full, ...).
 Result<> WriteFile(const std::filesystem::path& path, std::string_view bytes);
 
+/// The same of a file that only its owner may read (mode 0600), and that must not be there: who had
+/// made it before could read it.
+Result<> WritePrivateFile(const std::filesystem::path& path, std::string_view bytes);
+
 /// Flushes a file or a directory to disk.
 Result<> SyncPath(const std::filesystem::path& path);
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "unswift/base/check.h"
-#include "unswift/base/mapped_file.h"
 
 namespace unswift {
 
@@ -39,8 +38,7 @@ std::string Sha256Hex(std::span<const std::byte> bytes) {
   return hash.HexDigest();
 }
 
-Result<std::string> Sha256HexOfFile(const std::filesystem::path& path) {
-  UNSWIFT_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
+std::string Sha256HexOfFile(const MappedFile& file) {
   constexpr size_t kChunk = size_t{16} << 20;
   Sha256 hash;
   const std::span<const std::byte> bytes = file.bytes();
@@ -49,6 +47,11 @@ Result<std::string> Sha256HexOfFile(const std::filesystem::path& path) {
     file.Release(offset, kChunk);
   }
   return hash.HexDigest();
+}
+
+Result<std::string> Sha256HexOfFile(const std::filesystem::path& path) {
+  UNSWIFT_ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
+  return Sha256HexOfFile(file);
 }
 
 }  // namespace unswift

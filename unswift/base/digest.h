@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "unswift/base/mapped_file.h"
 #include "unswift/base/result.h"
 
 namespace unswift {
@@ -28,6 +29,7 @@ class Sha256 {
 
 std::string Sha256Hex(std::span<const std::byte> bytes);
 /// Reads the file once, releasing pages behind it.
+std::string Sha256HexOfFile(const MappedFile& file);
 Result<std::string> Sha256HexOfFile(const std::filesystem::path& path);
 
 }  // namespace unswift

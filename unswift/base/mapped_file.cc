@@ -44,20 +44,33 @@ Result<MappedFile> MappedFile::Open(const std::filesystem::path& path) {
   return mapped;
 }
 
+MappedFile MappedFile::OfMemory(std::span<const std::byte> bytes,
+                                std::shared_ptr<const void> owner) {
+  MappedFile file;
+  file.data_ = bytes.data();
+  file.size_ = bytes.size();
+  file.owner_ = std::move(owner);
+  return file;
+}
+
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      owner_(std::move(other.owner_)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(owner_, other.owner_);
   return *this;
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
+  if (data_ != nullptr && owner_ == nullptr) munmap(const_cast<std::byte*>(data_), size_);
 }
 
 void MappedFile::Release(size_t offset, size_t length) const {
+  if (owner_ != nullptr) return;  // dropping these pages would zero them
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   const size_t begin = (offset + page - 1) / page * page;
   const size_t end = std::min(offset + length, size_) / page * page;

@@ -79,9 +79,9 @@ Result<ExitStatus> RunBench(CommandLine& line, const BenchOptions& options) {
                      options.models.size(), num_weights);
   }
   for (size_t i = 0; i < options.models.size(); ++i) {
-    OpenModelOptions open;
-    if (num_weights > 0) open.weights = ParseDType(options.weights[num_weights == 1 ? 0 : i]);
-    UNSWIFT_ASSIGN_OR_RETURN(OpenedModel model, OpenModel(options.models[i], open, line.pool()));
+    const std::string weights =
+        num_weights == 0 ? std::string() : options.weights[num_weights == 1 ? 0 : i];
+    UNSWIFT_ASSIGN_OR_RETURN(OpenedModel model, OpenForRun(line, options.models[i], weights));
     opened.push_back(std::move(model));
     owned.push_back(std::make_unique<Decoder>(opened.back().model, line.pool()));
     decoders.push_back(owned.back().get());
@@ -104,6 +104,7 @@ void AddBench(CommandLine& line) {
   CLI::App* command = line.AddCommand(
       "bench", "prefill and decode speed of models, interleaved, against the read bandwidth",
       [&line, options] { return RunBench(line, *options); });
+  AddOpenFlags(line, command);
   command->add_option("MODEL", options->models, "checkpoints or releases; ratios are to the first")
       ->required();
   command

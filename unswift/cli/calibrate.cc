@@ -38,7 +38,7 @@ void AddCalibrate(CommandLine& line) {
   CLI::App* command =
       line.AddCommand("calibrate", "record what the MLPs' pre-activations look like",
                       [&line, options] { return RunCalibrate(line, *options); });
-  AddModel(command, options->model, "Hugging Face checkpoint");
+  AddModel(line, command, options->model, "Hugging Face checkpoint");
   command->add_option("-o,--output", options->output, "STATS.safetensors to write")->required();
   AddCalibrationFlags(command, options->flags);
   command->add_option("--seed", options->flags.options.seed, "of the model's own text")

@@ -40,12 +40,12 @@ void AddCalibrationFlags(CLI::App* command, CalibrationFlags& flags) {
 
 Result<ModelStatistics> CalibrateModel(CommandLine& line, const std::string& model,
                                        const CalibrationFlags& flags) {
-  UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel opened, OpenModel(model, {}, line.pool()));
+  UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel opened, OpenForRun(line, model));
   if (opened.manifest) {
     return MakeError(ErrorCode::kInvalidArgument,
                      "[calibrate] {}: expected an original checkpoint, got a release", model);
   }
-  UNSWIFT_ASSIGN_OR_RETURN(const Tokenizer tokenizer, Tokenizer::Open(model));
+  UNSWIFT_ASSIGN_OR_RETURN(const Tokenizer tokenizer, Tokenizer::Open(opened.files));
   Decoder decoder(opened.model, line.pool());
   TokenWindows windows;
   if (flags.text_files.empty()) {

@@ -63,7 +63,7 @@ class Conversation {
 
 Result<ExitStatus> RunChat(CommandLine& line, ChatOptions options) {
   UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel opened, OpenForRun(line, options.model));
-  UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(options.model));
+  UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(opened.files));
   // A model without a chat template should say so before the first question is typed.
   UNSWIFT_RETURN_IF_ERROR(encoder.Encode(UserMessage("")));
   Decoder decoder(opened.model, line.pool());
@@ -94,7 +94,7 @@ void AddChat(CommandLine& line) {
   options->generation.max_new_tokens = 512;
   CLI::App* command = line.AddCommand("chat", "a conversation at the terminal",
                                       [&line, options] { return RunChat(line, *options); });
-  AddModel(command, options->model);
+  AddModel(line, command, options->model);
   line.AddWeights(command);
   command->add_option("--system", options->system, "the system message");
   command->add_option("--max-new-tokens", options->generation.max_new_tokens, "of one answer")

@@ -6,6 +6,8 @@
 #include <cstdio>
 
 #include "unswift/cli/version.h"
+#include "unswift/io/text.h"
+#include "unswift/provenance/secret_memory.h"
 
 namespace unswift {
 namespace {
@@ -17,7 +19,9 @@ constexpr char kFooter[] =
     "  unswift import model.gguf -o model      get a Hugging Face directory\n"
     "  unswift protect model -o release        make an evaluation copy, 4x slower\n"
     "  unswift verify release --against model  is it the same model?\n"
-    "  unswift chat release                    talk to it\n";
+    "  unswift chat release                    talk to it\n"
+    "  unswift keygen -o KEY && unswift sign release --key KEY\n"
+    "                                          say whose it is\n";
 
 }  // namespace
 
@@ -101,26 +105,51 @@ void PrintJson(const Json& json, int indent) {
   fmt::print("{}\n", json.dump(indent, ' ', false, Json::error_handler_t::replace));
 }
 
-Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& directory) {
-  OpenModelOptions options;
-  const std::string& weights = line.common().weights;
-  if (!weights.empty()) options.weights = ParseDType(weights);
-  UNSWIFT_ASSIGN_OR_RETURN(OpenedModel opened, OpenModel(directory, options, line.pool()));
-  if (options.weights) {
-    line.Note(fmt::format("weights as {}: relative RMS error {:.2e}", weights,
-                          opened.loss.relative_rms()));
+Result<OpenedFiles> OpenFilesForRun(CommandLine& line, const std::string& model) {
+  if (line.common().open.unseal_key) ForbidCoreDumps();
+  UNSWIFT_ASSIGN_OR_RETURN(OpenedFiles opened,
+                           OpenModelFiles(model, line.common().open, line.pool(), line.progress()));
+  if (opened.locked == false) {
+    line.Detail("the memory of the opened file is not locked (see ulimit -l): it may be swapped");
   }
   if (opened.manifest) {
     const Manifest& manifest = *opened.manifest;
-    if (!manifest.recipient.empty()) line.Note("recipient: " + manifest.recipient);
-    if (!manifest.licence.empty()) line.Note("licence: " + manifest.licence);
-    if (!manifest.expires.empty()) line.Note("expires: " + manifest.expires);
+    if (!manifest.recipient.empty()) line.Note("recipient: " + Printable(manifest.recipient));
+    if (!manifest.licence.empty()) line.Note("licence: " + Printable(manifest.licence));
+    if (!manifest.expires.empty()) line.Note("expires: " + Printable(manifest.expires));
   }
   return opened;
 }
 
-CLI::Option* AddModel(CLI::App* command, std::string& model, const std::string& description) {
+Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& model) {
+  UNSWIFT_ASSIGN_OR_RETURN(const OpenedFiles opened, OpenFilesForRun(line, model));
+  return OpenModel(opened);
+}
+
+CLI::Option* AddModel(CommandLine& line, CLI::App* command, std::string& model,
+                      const std::string& description) {
+  AddOpenFlags(line, command);
   return command->add_option("MODEL", model, description)->required();
+}
+
+void AddOpenFlags(CommandLine& line, CLI::App* command) {
+  OpenModelOptions& open = line.open_options();
+  constexpr char kGroup[] = "Which models are taken";
+  command
+      ->add_option("--require-signature", open.require_signature,
+                   "public key that must have signed every file of MODEL")
+      ->group(kGroup);
+  command
+      ->add_option("--min-version", open.min_version,
+                   "refuse a signed release of an older release version")
+      ->check(CLI::NonNegativeNumber)
+      ->group(kGroup);
+  command->add_flag("--ignore-expiry", open.ignore_expiry, "run a release after its last day")
+      ->group(kGroup);
+  command
+      ->add_option("--unseal-key", open.unseal_key,
+                   "private key that opens a sealed MODEL, in memory alone")
+      ->group(kGroup);
 }
 
 }  // namespace unswift

@@ -26,7 +26,8 @@ struct CommonOptions {
   bool json = false;
   bool quiet = false;
   bool verbose = false;
-  std::string weights;  ///< --weights, of the commands that have it; empty: as stored
+  OpenModelOptions open;  ///< of the commands with AddModel
+  std::string weights;    ///< --weights, of the commands that have it; empty: as stored
 };
 
 /// The program: its subcommands add themselves, the chosen one runs.
@@ -43,6 +44,7 @@ class CommandLine {
   int Main(int argc, char** argv);
 
   const CommonOptions& common() const { return common_; }
+  OpenModelOptions& open_options() { return common_.open; }
   /// Made at first use with --threads.
   ThreadPool& pool();
   /// Shows stages on stderr when that is a terminal and --quiet is off; else does nothing.
@@ -62,13 +64,21 @@ class CommandLine {
 /// Prints a JSON value and a newline on stdout; text that is no UTF-8 becomes U+FFFD.
 void PrintJson(const Json& json, int indent = 2);
 
-/// Opens MODEL with the digests of a release checked and --weights applied, and says on stderr what
-/// that lost and what the manifest asks to be shown (recipient, licence, expiry).
-Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& directory);
+/// OpenModelFiles as the command's flags ask for; keeps the process out of core dumps when they
+/// name a private key, and says on stderr what the manifest asks to be shown (recipient, licence,
+/// expiry).
+Result<OpenedFiles> OpenFilesForRun(CommandLine& line, const std::string& model);
 
-/// The positional MODEL argument.
-CLI::Option* AddModel(CLI::App* command, std::string& model,
-                      const std::string& description = "Hugging Face checkpoint or release");
+/// OpenFilesForRun, then the tensors.
+Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& model);
+
+/// The positional MODEL argument, and the flags that say which models are taken: every command that
+/// opens one has them.
+CLI::Option* AddModel(
+    CommandLine& line, CLI::App* command, std::string& model,
+    const std::string& description = "Hugging Face checkpoint, release or sealed file");
+/// The flags alone.
+void AddOpenFlags(CommandLine& line, CLI::App* command);
 
 // One function per subcommand, each in the file of its name.
 void AddImport(CommandLine& line);
@@ -83,5 +93,9 @@ void AddProtect(CommandLine& line);
 void AddVerify(CommandLine& line);
 void AddBench(CommandLine& line);
 void AddAudit(CommandLine& line);
+void AddKeygen(CommandLine& line);
+void AddSign(CommandLine& line);
+void AddSeal(CommandLine& line);
+void AddUnseal(CommandLine& line);
 
 }  // namespace unswift

@@ -53,7 +53,7 @@ Prompt AsChat(const Prompt& prompt, bool chat) {
 Result<ExitStatus> RunGenerate(CommandLine& line, GenerateOptions options) {
   UNSWIFT_ASSIGN_OR_RETURN(const std::vector<Prompt> prompts, PromptsOf(options));
   UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel opened, OpenForRun(line, options.model));
-  UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(options.model));
+  UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(opened.files));
   Decoder decoder(opened.model, line.pool());
   if (!options.ignore_eos) options.generation.stop_ids = opened.model.config().eos_token_ids;
   const bool lines = options.prompts_file.has_value();
@@ -93,7 +93,7 @@ void AddGenerate(CommandLine& line) {
   GenerationOptions& generation = options->generation;
   CLI::App* command = line.AddCommand("generate", "continue a prompt, streamed to stdout",
                                       [&line, options] { return RunGenerate(line, *options); });
-  AddModel(command, options->model);
+  AddModel(line, command, options->model);
   line.AddWeights(command);
   CLI::Option* prompt = command->add_option("--prompt", options->prompt, "text to continue");
   CLI::Option* file =

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "unswift/cli/command_line.h"
+#include "unswift/io/text.h"
 
 namespace unswift {
 namespace {
@@ -68,6 +69,7 @@ Json Describe(const OpenedModel& opened) {
   const Manifest& manifest = *opened.manifest;
   json["series"] = SeriesJson(model, manifest);
   json["generator"] = manifest.generator;
+  json["release_version"] = manifest.release_version == 0 ? Json() : Json(manifest.release_version);
   json["recipient"] = manifest.recipient.empty() ? Json() : Json(manifest.recipient);
   json["licence"] = manifest.licence.empty() ? Json() : Json(manifest.licence);
   json["expires"] = manifest.expires.empty() ? Json() : Json(manifest.expires);
@@ -114,15 +116,20 @@ void PrintText(const Json& json) {
              series["units"].get<int64_t>(), series["layers"].get<int64_t>(),
              series["mean_order"].get<double>());
   fmt::print("  predicted slowdown     {:.2f}x\n", series["predicted_slowdown"].get<double>());
+  if (!json["release_version"].is_null()) {
+    fmt::print("  {:<22} {}\n", "release version", json["release_version"].get<int64_t>());
+  }
   for (const char* key : {"recipient", "licence", "expires"}) {
-    if (!json[key].is_null()) fmt::print("  {:<22} {}\n", key, json[key].get<std::string>());
+    if (!json[key].is_null())
+      fmt::print("  {:<22} {}\n", key, Printable(json[key].get<std::string>()));
   }
   PrintOrders(series["orders"]);
   fmt::print("  {} files match their SHA-256\n", json["digests"].size());
 }
 
 Result<ExitStatus> RunInspect(CommandLine& line, const std::string& directory) {
-  UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel opened, OpenModel(directory, {}, line.pool()));
+  line.open_options().ignore_expiry = true;  // to be looked at, not run
+  UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel opened, OpenForRun(line, directory));
   const Json json = Describe(opened);
   if (line.common().json) {
     PrintJson(json);
@@ -139,7 +146,7 @@ void AddInspect(CommandLine& line) {
   CLI::App* command =
       line.AddCommand("inspect", "say what a model or release is, and check a release's digests",
                       [&line, model] { return RunInspect(line, *model); });
-  AddModel(command, *model);
+  AddModel(line, command, *model);
 }
 
 }  // namespace unswift

@@ -28,7 +28,7 @@ Json TopLogits(const std::vector<float>& logits, int64_t top) {
 Result<ExitStatus> RunLogits(CommandLine& line, const LogitsOptions& options) {
   UNSWIFT_ASSIGN_OR_RETURN(const std::vector<Prompt> prompts, ReadPrompts(options.prompts_file));
   UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel opened, OpenForRun(line, options.model));
-  UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(options.model));
+  UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(opened.files));
   Decoder decoder(opened.model, line.pool());
   std::vector<float> logits(opened.model.config().vocab_size);
   for (const Prompt& prompt : prompts) {
@@ -48,7 +48,7 @@ void AddLogits(CommandLine& line) {
   CLI::App* command =
       line.AddCommand("logits", "logits of the last position of each prompt, as JSON lines",
                       [&line, options] { return RunLogits(line, *options); });
-  AddModel(command, options->model);
+  AddModel(line, command, options->model);
   line.AddWeights(command);
   command->add_option("--prompts-file", options->prompts_file, "one JSON per line")->required();
   command->add_option("--top", options->top, "how many, largest first")

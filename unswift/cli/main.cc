@@ -14,5 +14,9 @@ int main(int argc, char** argv) {
   unswift::AddVerify(line);
   unswift::AddBench(line);
   unswift::AddAudit(line);
+  unswift::AddKeygen(line);
+  unswift::AddSign(line);
+  unswift::AddSeal(line);
+  unswift::AddUnseal(line);
   return line.Main(argc, argv);
 }

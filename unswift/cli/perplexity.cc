@@ -23,7 +23,7 @@ Result<ExitStatus> RunPerplexity(CommandLine& line, const PerplexityOptions& opt
                      "[perplexity] expected --text-file or --prompts-file");
   }
   UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel opened, OpenForRun(line, options.model));
-  UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(options.model));
+  UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(opened.files));
   const int64_t context = opened.model.config().context_length;
   const int64_t window = std::min(options.window, context);
   if (window < options.window) {
@@ -70,7 +70,7 @@ void AddPerplexity(CommandLine& line) {
   auto options = std::make_shared<PerplexityOptions>();
   CLI::App* command = line.AddCommand("perplexity", "mean negative log-likelihood of a text",
                                       [&line, options] { return RunPerplexity(line, *options); });
-  AddModel(command, options->model);
+  AddModel(line, command, options->model);
   line.AddWeights(command);
   CLI::Option* text = command->add_option("--text-file", options->text_file,
                                           "tokenised as one string without special tokens");

@@ -9,6 +9,7 @@
 #include "unswift/base/memory_usage.h"
 #include "unswift/cli/calibration_options.h"
 #include "unswift/cli/version.h"
+#include "unswift/release/reader/expiry.h"
 
 namespace unswift {
 namespace {
@@ -28,6 +29,7 @@ struct ProtectFlags {
   std::string units = "all", layers;
   bool sign_flip = false, force = false;
   std::string recipient, licence, expires;
+  int64_t release_version = 0;
   uint64_t seed = 0;
 };
 
@@ -125,6 +127,7 @@ Result<ProtectOptions> OptionsOf(const ProtectFlags& flags, const ModelConfig& c
     UNSWIFT_ASSIGN_OR_RETURN(options.layers, ParseLayers(flags.layers));
   }
   options.seed = flags.seed;
+  options.release_version = flags.release_version;
   options.recipient = flags.recipient;
   options.licence = flags.licence;
   options.expires = flags.expires;
@@ -143,6 +146,10 @@ Result<ModelStatistics> StatisticsFor(CommandLine& line, const ProtectFlags& fla
 Result<ExitStatus> RunProtect(CommandLine& line, const ProtectFlags& flags) {
   const AnonymousPeak memory;
   const auto start = std::chrono::steady_clock::now();
+  if (!flags.expires.empty()) UNSWIFT_RETURN_IF_ERROR(ParseDate(flags.expires, "--expires"));
+  if (line.common().open.require_signature) {
+    UNSWIFT_RETURN_IF_ERROR(OpenFilesForRun(line, flags.model));
+  }
   UNSWIFT_ASSIGN_OR_RETURN(const Model original, OpenOriginal(flags.model, line.pool()));
   UNSWIFT_RETURN_IF_ERROR(CheckProtectTarget(flags.model, flags.output, flags.force));
   UNSWIFT_ASSIGN_OR_RETURN(const ProtectOptions options, OptionsOf(flags, original.config()));
@@ -211,14 +218,19 @@ void AddProtect(CommandLine& line) {
   auto flags = std::make_shared<ProtectFlags>();
   CLI::App* command = line.AddCommand("protect", "make a release: the same tokens, more slowly",
                                       [&line, flags] { return RunProtect(line, *flags); });
-  AddModel(command, flags->model, "Hugging Face checkpoint");
+  AddModel(line, command, flags->model, "Hugging Face checkpoint");
   command->add_option("-o,--output", flags->output, "release directory to make")->required();
   command->add_option("--calibration", flags->calibration, "STATS.safetensors of 'calibrate'");
   AddCalibrationFlags(command, flags->text);
   AddSeriesFlags(command, *flags);
   command->add_option("--recipient", flags->recipient, "written to the manifest, shown at load");
   command->add_option("--licence", flags->licence, "the same");
-  command->add_option("--expires", flags->expires, "the same, a date");
+  command->add_option("--expires", flags->expires,
+                      "the last day it asks to be run, for example 2027-01-31");
+  command
+      ->add_option("--release-version", flags->release_version,
+                   "a number that counts up, so that --min-version can refuse older releases")
+      ->check(CLI::PositiveNumber);
   command->add_option("--seed", flags->seed, "of calibration text and sign flips")
       ->capture_default_str();
   command->add_flag("--force", flags->force, "replace an existing directory");

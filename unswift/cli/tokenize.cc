@@ -36,7 +36,9 @@ Result<std::vector<int32_t>> ParseIds(const std::string& text) {
 }
 
 Result<ExitStatus> RunTokenize(CommandLine& line, const TokenizeOptions& options) {
-  UNSWIFT_ASSIGN_OR_RETURN(const Tokenizer tokenizer, Tokenizer::Open(options.model));
+  line.open_options().check_digests = false;  // the weights are not used
+  UNSWIFT_ASSIGN_OR_RETURN(const OpenedFiles opened, OpenFilesForRun(line, options.model));
+  UNSWIFT_ASSIGN_OR_RETURN(const Tokenizer tokenizer, Tokenizer::Open(opened.files));
   std::string text = options.text.value_or("");
   if (options.text_file) {
     UNSWIFT_ASSIGN_OR_RETURN(text, ReadFile(*options.text_file));
@@ -64,7 +66,7 @@ void AddTokenize(CommandLine& line) {
   auto options = std::make_shared<TokenizeOptions>();
   CLI::App* command = line.AddCommand("tokenize", "text to token ids, or ids to text",
                                       [&line, options] { return RunTokenize(line, *options); });
-  AddModel(command, options->model);
+  AddModel(line, command, options->model);
   CLI::Option* text = command->add_option("--text", options->text, "text, or ids with --decode");
   CLI::Option* file =
       command->add_option("--text-file", options->text_file, "the same from a file");

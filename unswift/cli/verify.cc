@@ -5,6 +5,7 @@
 
 #include "unswift/base/mapped_file.h"
 #include "unswift/cli/command_line.h"
+#include "unswift/cli/verify_files.h"
 #include "unswift/eval/speed.h"
 #include "unswift/eval/token_match.h"
 #include "unswift/runtime/calibration.h"
@@ -33,30 +34,6 @@ struct VerifyOptions {
   int repetitions = 3;
   MatchLimits limits;
 };
-
-/// `verify REL`: the files against the manifest.
-Result<ExitStatus> RunIntegrity(CommandLine& line, const VerifyOptions& options) {
-  if (!IsRelease(options.release)) {
-    return MakeError(ErrorCode::kInvalidArgument, "[verify] {}: expected a release ({} is missing)",
-                     options.release, kManifestName);
-  }
-  UNSWIFT_ASSIGN_OR_RETURN(const Manifest manifest, ReadManifest(options.release));
-  const Result<> digests = CheckDigests(options.release, manifest, line.pool());
-  const bool signed_release =
-      std::filesystem::exists(std::filesystem::path(options.release) / kSignatureName);
-  if (line.common().json) {
-    Json json = {
-        {"files", manifest.files.size()},
-        {"signature", {{"present", signed_release}, {"valid", false}, {"key_id", nullptr}}},
-        {"holds", digests.has_value()}};
-    if (!digests) json["problem"] = digests.error().message;
-    PrintJson(json);
-  } else {
-    fmt::print("{}\n", digests ? fmt::format("{} files match the manifest", manifest.files.size())
-                               : digests.error().message);
-  }
-  return digests ? kDone : kDoesNotHold;
-}
 
 /// The windows and prompts that the comparison uses; given, or made by the original.
 struct Material {
@@ -173,7 +150,7 @@ Result<Verdict> Compare(CommandLine& line, const VerifyOptions& options) {
   UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel original,
                            OpenModel(*options.against, {}, line.pool()));
   UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel release, OpenForRun(line, options.release));
-  UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(*options.against));
+  UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(original.files));
   Decoder original_decoder(original.model, line.pool());
   Decoder release_decoder(release.model, line.pool());
   UNSWIFT_ASSIGN_OR_RETURN(const Material material,
@@ -204,7 +181,7 @@ Result<Verdict> Compare(CommandLine& line, const VerifyOptions& options) {
 }
 
 Result<ExitStatus> RunVerify(CommandLine& line, const VerifyOptions& options) {
-  if (!options.against) return RunIntegrity(line, options);
+  if (!options.against) return VerifyFiles(line, options.release);
   UNSWIFT_ASSIGN_OR_RETURN(const Verdict verdict, Compare(line, options));
   if (line.common().json) {
     PrintJson(VerdictJson(verdict));
@@ -221,9 +198,11 @@ void AddVerify(CommandLine& line) {
   CLI::App* command = line.AddCommand(
       "verify", "is a release the original (--against), and are its files what the manifest says?",
       [&line, options] { return RunVerify(line, *options); });
-  AddModel(command, options->release, "release");
+  AddModel(line, command, options->release, "release");
   line.AddWeights(command);
   command->add_option("--against", options->against, "the original");
+  command->add_option("--key", line.open_options().require_signature,
+                      "the same as --require-signature");
   command->add_option("--text-file", options->text_file,
                       "text to compare on (default: fresh text that the original writes)");
   command->add_option("--prompts-file", options->prompts_file,

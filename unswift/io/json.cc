@@ -217,6 +217,13 @@ Result<Json> ReadJson(const std::filesystem::path& path, const JsonLimits& limit
   return ParseJson(text, path.string(), limits);
 }
 
+Result<Json> ReadJson(const FileSet& files, const std::string& name, const JsonLimits& limits) {
+  UNSWIFT_ASSIGN_OR_RETURN(const MappedFile file, files.Open(name));
+  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()),
+                              file.bytes().size());
+  return ParseJson(text, files.PathOf(name).string(), limits);
+}
+
 Result<std::vector<Json>> ReadJsonLines(const std::filesystem::path& path,
                                         const JsonLimits& limits) {
   return ReadLines<Json>(path, limits);
@@ -242,6 +249,14 @@ Result<T> GetFieldOr(const Json& object, std::string_view key, T fallback, std::
   UNSWIFT_ASSIGN_OR_RETURN(const Json* field, FindField(object, key, what));
   if (field == nullptr) return fallback;
   return Convert<T>(*field, key, what);
+}
+
+Result<> ExpectField(const Json& object, std::string_view key, std::string_view expected,
+                     std::string_view what) {
+  UNSWIFT_ASSIGN_OR_RETURN(const auto value, GetField<std::string>(object, key, what));
+  if (value == expected) return {};
+  return MakeError(ErrorCode::kUnsupported, "[get_field] {}: '{}': expected '{}', got '{}'", what,
+                   key, expected, Shorten(value));
 }
 
 template Result<bool> GetField(const Json&, std::string_view, std::string_view);

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "unswift/base/file_set.h"
 #include "unswift/base/result.h"
 
 namespace unswift {
@@ -26,6 +27,8 @@ Result<Json> ParseJson(std::string_view text, std::string_view what, const JsonL
 Result<OrderedJson> ParseOrderedJson(std::string_view text, std::string_view what,
                                      const JsonLimits& limits = {});
 Result<Json> ReadJson(const std::filesystem::path& path, const JsonLimits& limits = {});
+/// A file of a model.
+Result<Json> ReadJson(const FileSet& files, const std::string& name, const JsonLimits& limits = {});
 
 /// Reads JSON lines (blank lines skipped); a bad line's number is in the message. The limits hold
 /// for each line, the bytes also for the file.
@@ -42,5 +45,9 @@ template <typename T>
 Result<T> GetField(const Json& object, std::string_view key, std::string_view what);
 template <typename T>
 Result<T> GetFieldOr(const Json& object, std::string_view key, T fallback, std::string_view what);
+
+/// A string field that must have one value; another one is an error (kUnsupported).
+Result<> ExpectField(const Json& object, std::string_view key, std::string_view expected,
+                     std::string_view what);
 
 }  // namespace unswift

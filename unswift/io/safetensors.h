@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "unswift/base/file_set.h"
 #include "unswift/base/mapped_file.h"
 #include "unswift/base/result.h"
 #include "unswift/tensor/tensor_view.h"
@@ -29,6 +30,8 @@ class SafetensorsFile {
   /// counts equal to dtype x shape, unique names. Errors: kInvalidData naming file and tensor; kIo;
   /// kNotFound.
   static Result<SafetensorsFile> Open(const std::filesystem::path& path);
+  /// The same of a file that is open; `path` names it in messages.
+  static Result<SafetensorsFile> FromFile(MappedFile file, const std::filesystem::path& path);
 
   const std::map<std::string, TensorView>& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
@@ -42,12 +45,12 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
-/// All tensors of a model directory: model.safetensors, or the shards that
+/// All tensors of a model: model.safetensors, or the shards that
 /// model.safetensors.index.json names (each listed tensor must be where the index says, each tensor
 /// in a shard must be listed, and no shard name may leave the directory).
 class Checkpoint {
  public:
-  static Result<Checkpoint> Open(const std::filesystem::path& directory);
+  static Result<Checkpoint> Open(const FileSet& model);
 
   /// Null when absent.
   const TensorView* Find(const std::string& name) const;

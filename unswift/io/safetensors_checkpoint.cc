@@ -18,22 +18,17 @@ auto InvalidIndex(const fs::path& path, std::string_view why) {
   return MakeError(ErrorCode::kInvalidData, "[open_checkpoint] {}: {}", path.string(), why);
 }
 
-/// A plain file name: it cannot leave the directory it is joined to.
-bool IsPlainName(std::string_view name) {
-  return !name.empty() && name != "." && name.find("..") == name.npos &&
-         name.find_first_of(std::string_view("/\\\0", 3)) == name.npos;
-}
-
 /// Tensor name -> shard name.
-Result<std::map<std::string, std::string>> ReadIndex(const fs::path& path) {
-  UNSWIFT_ASSIGN_OR_RETURN(const Json index, ReadJson(path));
+Result<std::map<std::string, std::string>> ReadIndex(const FileSet& model) {
+  const fs::path path = model.PathOf(kIndexName);
+  UNSWIFT_ASSIGN_OR_RETURN(const Json index, ReadJson(model, kIndexName));
   const auto weight_map = index.is_object() ? index.find("weight_map") : index.end();
   if (weight_map == index.end() || !weight_map->is_object()) {
     return InvalidIndex(path, "expected an object 'weight_map'");
   }
   std::map<std::string, std::string> shard_of;
   for (const auto& [tensor, shard] : weight_map->items()) {
-    if (!shard.is_string() || !IsPlainName(shard.get_ref<const std::string&>())) {
+    if (!shard.is_string() || !IsPlainFileName(shard.get_ref<const std::string&>())) {
       return InvalidIndex(path, fmt::format("tensor '{}': expected a file name, got {}",
                                             Shorten(tensor), Shorten(shard.dump())));
     }
@@ -66,28 +61,31 @@ Result<> CheckShard(const SafetensorsFile& file, const std::string& shard,
   return {};
 }
 
+Result<SafetensorsFile> OpenShard(const FileSet& model, const std::string& name) {
+  UNSWIFT_ASSIGN_OR_RETURN(MappedFile file, model.Open(name));
+  return SafetensorsFile::FromFile(std::move(file), model.PathOf(name));
+}
+
 }  // namespace
 
-Result<Checkpoint> Checkpoint::Open(const fs::path& directory) {
+Result<Checkpoint> Checkpoint::Open(const FileSet& model) {
   Checkpoint checkpoint;
-  checkpoint.directory_ = directory;
-  const fs::path index = directory / kIndexName;
-  std::error_code ignored;
-  if (fs::exists(index, ignored)) {
-    UNSWIFT_ASSIGN_OR_RETURN(const auto shard_of, ReadIndex(index));
+  checkpoint.directory_ = model.root();
+  if (model.Contains(kIndexName)) {
+    UNSWIFT_ASSIGN_OR_RETURN(const auto shard_of, ReadIndex(model));
     std::set<std::string> shards;
     for (const auto& [tensor, shard] : shard_of) shards.insert(shard);
     for (const std::string& shard : shards) {
-      UNSWIFT_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(directory / shard));
-      UNSWIFT_RETURN_IF_ERROR(CheckShard(file, shard, shard_of, index));
+      UNSWIFT_ASSIGN_OR_RETURN(SafetensorsFile file, OpenShard(model, shard));
+      UNSWIFT_RETURN_IF_ERROR(CheckShard(file, shard, shard_of, model.PathOf(kIndexName)));
       checkpoint.files_.push_back(std::move(file));
     }
-  } else if (fs::exists(directory / kSingleName, ignored)) {
-    UNSWIFT_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(directory / kSingleName));
+  } else if (model.Contains(kSingleName)) {
+    UNSWIFT_ASSIGN_OR_RETURN(SafetensorsFile file, OpenShard(model, kSingleName));
     checkpoint.files_.push_back(std::move(file));
   } else {
     return MakeError(ErrorCode::kNotFound, "[open_checkpoint] {}: expected {} or {}, got neither",
-                     directory.string(), kSingleName, kIndexName);
+                     model.root().string(), kSingleName, kIndexName);
   }
   for (size_t i = 0; i < checkpoint.files_.size(); ++i) {
     for (const auto& [name, view] : checkpoint.files_[i].tensors()) {

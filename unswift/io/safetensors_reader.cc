@@ -171,9 +171,15 @@ Result<> CheckCoverage(const std::map<std::string, TensorView>& tensors,
 }  // namespace
 
 Result<SafetensorsFile> SafetensorsFile::Open(const std::filesystem::path& path) {
+  UNSWIFT_ASSIGN_OR_RETURN(MappedFile file, MappedFile::Open(path));
+  return FromFile(std::move(file), path);
+}
+
+Result<SafetensorsFile> SafetensorsFile::FromFile(MappedFile bytes,
+                                                  const std::filesystem::path& path) {
   SafetensorsFile file;
   file.path_ = path;
-  UNSWIFT_ASSIGN_OR_RETURN(file.file_, MappedFile::Open(path));
+  file.file_ = std::move(bytes);
   UNSWIFT_ASSIGN_OR_RETURN(const Parts parts, SplitFile(file.file_.bytes(), path));
   UNSWIFT_ASSIGN_OR_RETURN(const Json header,
                            ParseJson(parts.header, path.string(), kHeaderLimits));

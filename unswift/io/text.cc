@@ -38,16 +38,22 @@ bool IsValidUtf8(std::string_view text) {
   return true;
 }
 
-std::string Shorten(std::string_view text) {
+std::string Printable(std::string_view text, size_t max_bytes) {
   std::string shown;
   while (!text.empty()) {
-    if (shown.size() >= kMaxShown) return shown + "...";
+    if (shown.size() >= max_bytes) return shown + "...";
     const size_t length = Utf8CharLength(text);
-    const bool printable = length > 1 || (length == 1 && text[0] >= ' ' && text[0] != '\x7f');
-    shown += printable ? text.substr(0, length) : std::string_view("?");
+    const std::string_view character = text.substr(0, length);
+    // Terminals obey the control characters below U+0020 and of U+0080 to U+009F.
+    const bool control = length == 1   ? text[0] < ' ' || text[0] == '\x7f'
+                         : length == 2 ? character < "\xc2\xa0"
+                                       : length == 0;
+    shown += control ? std::string_view("?") : character;
     text.remove_prefix(length == 0 ? 1 : length);
   }
   return shown;
 }
+
+std::string Shorten(std::string_view text) { return Printable(text, kMaxShown); }
 
 }  // namespace unswift

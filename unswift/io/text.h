@@ -12,8 +12,11 @@ size_t Utf8CharLength(std::string_view text);
 
 bool IsValidUtf8(std::string_view text);
 
-/// For error messages: at most about 80 bytes, cut between characters; bytes that are no printable
-/// UTF-8 become '?'.
+/// For terminals: bytes that are no printable UTF-8 become '?', and what is longer than max_bytes
+/// is cut between characters.
+std::string Printable(std::string_view text, size_t max_bytes = std::string_view::npos);
+
+/// Printable for error messages: at most about 80 bytes.
 std::string Shorten(std::string_view text);
 
 }  // namespace unswift

@@ -412,14 +412,15 @@ Result<ModelConfig> ParseModelConfig(const Json& json, const std::string& what) 
   return config;
 }
 
-Result<ModelConfig> ReadModelConfig(const std::filesystem::path& directory) {
-  const std::filesystem::path path = directory / "config.json";
-  UNSWIFT_ASSIGN_OR_RETURN(const Json json, ReadJson(path));
-  UNSWIFT_ASSIGN_OR_RETURN(ModelConfig config, ParseModelConfig(json, path.string()));
-  const std::filesystem::path generation = directory / "generation_config.json";
-  if (std::filesystem::exists(generation)) {
-    UNSWIFT_ASSIGN_OR_RETURN(const Json extra, ReadJson(generation));
-    UNSWIFT_ASSIGN_OR_RETURN(auto eos, GetTokenIds(extra, "eos_token_id", generation.string()));
+Result<ModelConfig> ReadModelConfig(const FileSet& model) {
+  constexpr char kName[] = "config.json", kGenerationName[] = "generation_config.json";
+  UNSWIFT_ASSIGN_OR_RETURN(const Json json, ReadJson(model, kName));
+  UNSWIFT_ASSIGN_OR_RETURN(ModelConfig config,
+                           ParseModelConfig(json, model.PathOf(kName).string()));
+  if (model.Contains(kGenerationName)) {
+    UNSWIFT_ASSIGN_OR_RETURN(const Json extra, ReadJson(model, kGenerationName));
+    UNSWIFT_ASSIGN_OR_RETURN(
+        auto eos, GetTokenIds(extra, "eos_token_id", model.PathOf(kGenerationName).string()));
     if (!eos.empty()) config.eos_token_ids = std::move(eos);
   }
   return config;

@@ -1,7 +1,6 @@
 // config.json of a Hugging Face model directory.
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -52,10 +51,10 @@ struct ModelConfig {
   int64_t kv_size() const { return num_key_value_heads * head_dim; }
 };
 
-/// Reads DIRECTORY/config.json (and generation_config.json when present).
+/// Reads config.json (and generation_config.json when present).
 /// Errors: kNotFound, kInvalidData (a missing key, a size that cannot be), kUnsupported
 /// (architecture, activation, rope scaling, a switch or layer type) naming what is supported.
-Result<ModelConfig> ReadModelConfig(const std::filesystem::path& directory);
+Result<ModelConfig> ReadModelConfig(const FileSet& model);
 
 /// Parses a config.json value; `what` opens the messages.
 Result<ModelConfig> ParseModelConfig(const Json& json, const std::string& what);

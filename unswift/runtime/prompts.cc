@@ -58,10 +58,9 @@ Result<std::vector<Prompt>> ReadPrompts(const std::filesystem::path& path) {
   return prompts;
 }
 
-Result<PromptEncoder> PromptEncoder::Open(const std::filesystem::path& directory) {
-  UNSWIFT_ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::Open(directory));
-  PromptEncoder encoder;
-  encoder.directory_ = directory;
+Result<PromptEncoder> PromptEncoder::Open(const FileSet& model) {
+  UNSWIFT_ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::Open(model));
+  PromptEncoder encoder(model);
   encoder.tokenizer_ = std::make_shared<const Tokenizer>(std::move(tokenizer));
   return encoder;
 }
@@ -71,7 +70,7 @@ Result<std::vector<int32_t>> PromptEncoder::Encode(const Prompt& prompt) const {
   if (const auto* text = std::get_if<std::string>(&prompt)) {
     return tokenizer_->Encode(*text, /*add_special_tokens=*/true);
   }
-  UNSWIFT_ASSIGN_OR_RETURN(const ChatTemplate chat, ChatTemplate::Open(directory_));
+  UNSWIFT_ASSIGN_OR_RETURN(const ChatTemplate chat, ChatTemplate::Open(model_));
   UNSWIFT_ASSIGN_OR_RETURN(const std::string text,
                            chat.Render(std::get<Chat>(prompt), /*add_generation_prompt=*/true));
   return tokenizer_->Encode(text, /*add_special_tokens=*/false);

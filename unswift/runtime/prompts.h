@@ -21,12 +21,12 @@ using Prompt = std::variant<std::string, Chat, std::vector<int32_t>>;
 /// Errors: kNotFound, kInvalidData naming the line.
 Result<std::vector<Prompt>> ReadPrompts(const std::filesystem::path& path);
 
-/// Turns prompts into ids with what a model directory holds. The chat template is read at the first
-/// conversation, so that a model without one still takes text and ids.
+/// Turns prompts into ids with what the files of a model say. The chat template is read at the
+/// first conversation, so that a model without one still takes text and ids.
 class PromptEncoder {
  public:
   /// Errors: as Tokenizer::Open.
-  static Result<PromptEncoder> Open(const std::filesystem::path& directory);
+  static Result<PromptEncoder> Open(const FileSet& model);
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   /// Text gets the tokenizer's special tokens (BOS where the model has one); a conversation is
@@ -34,7 +34,9 @@ class PromptEncoder {
   Result<std::vector<int32_t>> Encode(const Prompt& prompt) const;
 
  private:
-  std::filesystem::path directory_;
+  explicit PromptEncoder(FileSet model) : model_(std::move(model)) {}
+
+  FileSet model_;
   std::shared_ptr<const Tokenizer> tokenizer_;
 };
 

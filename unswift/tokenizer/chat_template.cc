@@ -100,13 +100,13 @@ Result<ChatMessage> ParseMessage(const OrderedJson& json, const std::string& whe
 
 }  // namespace
 
-Result<ChatTemplate> ChatTemplate::Open(const fs::path& directory) {
-  const fs::path path = directory / "tokenizer_config.json";
-  const fs::path own_file = directory / "chat_template.jinja";
-  UNSWIFT_ASSIGN_OR_RETURN(const Json config, ReadJson(path));
+Result<ChatTemplate> ChatTemplate::Open(const FileSet& model) {
+  constexpr char kConfig[] = "tokenizer_config.json", kOwnFile[] = "chat_template.jinja";
+  UNSWIFT_ASSIGN_OR_RETURN(const Json config, ReadJson(model, kConfig));
+  std::string what = model.PathOf(kConfig).string();
   if (!config.is_object()) {
     return MakeError(ErrorCode::kInvalidData, "[open_chat_template] {}: expected an object, got {}",
-                     path.string(), config.type_name());
+                     what, config.type_name());
   }
   Texts texts;
   std::string what = path.string();

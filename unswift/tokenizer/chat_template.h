@@ -2,7 +2,6 @@
 #pragma once
 
 #include <ctime>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,7 +39,7 @@ class ChatTemplate {
  public:
   /// Errors: kNotFound (no tokenizer_config.json, or no chat_template in either file), else as
   /// jinja::Template::Parse.
-  static Result<ChatTemplate> Open(const std::filesystem::path& directory);
+  static Result<ChatTemplate> Open(const FileSet& model);
   /// From the template's own text, without special tokens. Errors: as jinja::Template::Parse,
   /// naming `what`.
   static Result<ChatTemplate> FromText(std::string_view text, std::string_view what);

@@ -184,10 +184,10 @@ Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
-Result<Tokenizer> Tokenizer::Open(const std::filesystem::path& directory) {
-  const std::filesystem::path path = directory / "tokenizer.json";
-  UNSWIFT_ASSIGN_OR_RETURN(const Json json, ReadJson(path));
-  return FromJson(json, path.string());
+Result<Tokenizer> Tokenizer::Open(const FileSet& model) {
+  constexpr char kName[] = "tokenizer.json";
+  UNSWIFT_ASSIGN_OR_RETURN(const Json json, ReadJson(model, kName));
+  return FromJson(json, model.PathOf(kName).string());
 }
 
 Result<Tokenizer> Tokenizer::FromJson(const Json& json, std::string_view what) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,9 +20,9 @@ class DecoderRun;
 /// are the caller's business and ignored.
 class Tokenizer {
  public:
-  /// Reads DIRECTORY/tokenizer.json. Errors: kNotFound, kInvalidData, kUnsupported (names the
+  /// Reads the model's tokenizer.json. Errors: kNotFound, kInvalidData, kUnsupported (names the
   /// part).
-  static Result<Tokenizer> Open(const std::filesystem::path& directory);
+  static Result<Tokenizer> Open(const FileSet& model);
   /// `what` is the file's name in messages.
   static Result<Tokenizer> FromJson(const Json& json, std::string_view what);
 

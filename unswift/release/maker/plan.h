@@ -32,6 +32,7 @@ struct ProtectOptions {
   std::optional<int64_t> units_per_layer;      ///< those of the smallest range; default all
   std::optional<std::vector<int64_t>> layers;  ///< ascending; default all
   // Provenance, written to the manifest as given.
+  int64_t release_version = 0;  ///< 0: none
   std::string preset = "default", recipient, licence, expires;
   std::string generator = "unswift";
   bool replace = false;

@@ -210,6 +210,7 @@ Manifest ManifestOf(const ProtectPlan& plan, const ProtectOptions& options,
   manifest.mean_order = plan.mean_order;
   manifest.predicted_slowdown = plan.predicted_slowdown;
   manifest.layers = layers;
+  manifest.release_version = options.release_version;
   manifest.recipient = options.recipient;
   manifest.licence = options.licence;
   manifest.expires = options.expires;
@@ -266,7 +267,7 @@ Result<ProtectReport> Protect(const fs::path& source, const Model& original,
   UNSWIFT_RETURN_IF_ERROR(WriteFile(directory.path() / "config.json", config.dump(2) + "\n"));
   Report(progress, "digest", 0.0);
   Manifest manifest = ManifestOf(plan, options, writer.series());
-  UNSWIFT_ASSIGN_OR_RETURN(manifest.files, DigestDirectory(directory.path(), pool));
+  UNSWIFT_ASSIGN_OR_RETURN(manifest.files, DigestFiles(directory.path(), pool));
   const std::string manifest_text = ManifestToJson(manifest).dump(2) + "\n";
   UNSWIFT_RETURN_IF_ERROR(WriteFile(directory.path() / kManifestName, manifest_text));
   UNSWIFT_RETURN_IF_ERROR(directory.Commit());

@@ -4,11 +4,10 @@
 
 #include "unswift/base/digest.h"
 #include "unswift/base/registry.h"
+#include "unswift/provenance/encoding.h"
 
 namespace unswift {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr char kFormatName[] = "unswift-release";
 
@@ -23,15 +22,6 @@ const Registry<SeriesGuard>& Guards() {
                                                     {"none", SeriesGuard::kNone},
                                                     {"truncate", SeriesGuard::kTruncate}});
   return rows;
-}
-
-bool IsPlainFileName(std::string_view name) {
-  return !name.empty() && name != "." && name != ".." && name.find('/') == name.npos &&
-         name.find('\\') == name.npos && name.find('\0') == name.npos;
-}
-
-bool IsSha256(std::string_view hex) {
-  return hex.size() == 64 && hex.find_first_not_of("0123456789abcdef") == hex.npos;
 }
 
 Result<SeriesLayer> LayerFromJson(const Json& json, const Manifest& manifest,
@@ -91,7 +81,7 @@ Result<> FilesFromJson(const Json& json, const std::string& what, Manifest& mani
     UNSWIFT_ASSIGN_OR_RETURN(file.path, GetField<std::string>(entry, "path", what));
     UNSWIFT_ASSIGN_OR_RETURN(file.bytes, GetField<int64_t>(entry, "bytes", what));
     UNSWIFT_ASSIGN_OR_RETURN(file.sha256, GetField<std::string>(entry, "sha256", what));
-    if (!IsPlainFileName(file.path) || !IsSha256(file.sha256) || file.path == kManifestName) {
+    if (!IsPlainFileName(file.path) || !IsSha256Hex(file.sha256) || file.path == kManifestName) {
       return MakeError(ErrorCode::kInvalidData,
                        "[read_manifest] {}: expected a plain file name and a SHA-256, got '{}'",
                        what, file.path);
@@ -146,6 +136,7 @@ Json ManifestToJson(const Manifest& manifest) {
                {"series", std::move(series)},
                {"files", Json::array()}};
   if (!manifest.recipient.empty()) json["recipient"] = manifest.recipient;
+  if (manifest.release_version > 0) json["release_version"] = manifest.release_version;
   if (!manifest.licence.empty()) json["licence"] = manifest.licence;
   if (!manifest.expires.empty()) json["expires"] = manifest.expires;
   for (const ManifestFile& file : manifest.files) {
@@ -169,58 +160,54 @@ Result<Manifest> ManifestFromJson(const Json& json, const std::string& what) {
                            GetFieldOr<std::string>(json, "recipient", "", what));
   UNSWIFT_ASSIGN_OR_RETURN(manifest.licence, GetFieldOr<std::string>(json, "licence", "", what));
   UNSWIFT_ASSIGN_OR_RETURN(manifest.expires, GetFieldOr<std::string>(json, "expires", "", what));
+  UNSWIFT_ASSIGN_OR_RETURN(manifest.release_version,
+                           GetFieldOr<int64_t>(json, "release_version", 0, what));
+  if (manifest.release_version < 0) {
+    return MakeError(ErrorCode::kInvalidData,
+                     "[read_manifest] {}: release_version: expected at least 1, got {}", what,
+                     manifest.release_version);
+  }
   UNSWIFT_RETURN_IF_ERROR(
       SeriesFromJson(json.value("series", Json::object()), what + ": series", manifest));
   UNSWIFT_RETURN_IF_ERROR(FilesFromJson(json.value("files", Json()), what + ": files", manifest));
   return manifest;
 }
 
-Result<std::vector<ManifestFile>> DigestDirectory(const fs::path& directory, ThreadPool& pool) {
-  std::vector<ManifestFile> files;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory, error)) {
-    const std::string name = entry.path().filename().string();
-    if (name == kManifestName || name == kSignatureName) continue;
-    if (!fs::is_regular_file(entry.symlink_status())) {
-      return MakeError(ErrorCode::kInvalidData, "[digest] {}: expected a regular file",
-                       entry.path().string());
+Result<std::vector<ManifestFile>> DigestFiles(const FileSet& model, ThreadPool& pool) {
+  UNSWIFT_ASSIGN_OR_RETURN(std::vector<std::string> names, model.Names());
+  std::erase(names, kSignatureName);
+  std::vector<ManifestFile> files(names.size());
+  std::vector<Result<>> status(names.size());
+  pool.ParallelForDynamic(static_cast<int64_t>(names.size()), [&](int64_t i, int) {
+    const Result<MappedFile> file = model.Open(names[i]);
+    if (!file) {
+      status[i] = tl::unexpected<Error>(file.error());
+      return;
     }
-    files.push_back({name, static_cast<int64_t>(entry.file_size()), ""});
-  }
-  if (error)
-    return MakeError(ErrorCode::kIo, "[digest] {}: {}", directory.string(), error.message());
-  std::sort(files.begin(), files.end(),
-            [](const ManifestFile& a, const ManifestFile& b) { return a.path < b.path; });
-  std::vector<Result<std::string>> digests(files.size());
-  pool.ParallelForDynamic(static_cast<int64_t>(files.size()), [&](int64_t i, int) {
-    digests[i] = Sha256HexOfFile(directory / files[i].path);
+    files[i] = {names[i], static_cast<int64_t>(file->bytes().size()), Sha256HexOfFile(*file)};
   });
-  for (size_t i = 0; i < files.size(); ++i) {
-    UNSWIFT_ASSIGN_OR_RETURN(files[i].sha256, std::move(digests[i]));
-  }
+  for (const Result<>& one : status) UNSWIFT_RETURN_IF_ERROR(one);
   return files;
 }
 
-bool IsRelease(const fs::path& directory) {
-  std::error_code ignored;
-  return fs::exists(directory / kManifestName, ignored);
+bool IsRelease(const FileSet& model) { return model.Contains(kManifestName); }
+
+Result<Manifest> ReadManifest(const FileSet& release) {
+  UNSWIFT_ASSIGN_OR_RETURN(const Json json, ReadJson(release, kManifestName));
+  return ManifestFromJson(json, release.PathOf(kManifestName).string());
 }
 
-Result<Manifest> ReadManifest(const fs::path& directory) {
-  const fs::path path = directory / kManifestName;
-  UNSWIFT_ASSIGN_OR_RETURN(const Json json, ReadJson(path));
-  return ManifestFromJson(json, path.string());
-}
-
-Result<> CheckDigests(const fs::path& directory, const Manifest& manifest, ThreadPool& pool) {
-  UNSWIFT_ASSIGN_OR_RETURN(const std::vector<ManifestFile> found, DigestDirectory(directory, pool));
+Result<> CompareDigests(const FileSet& release, const Manifest& manifest,
+                        const std::vector<ManifestFile>& found) {
   const auto differs = [&](const std::string& name, std::string_view why) {
-    return MakeError(ErrorCode::kInvalidData, "[open_release] {}: {}", (directory / name).string(),
-                     why);
+    return MakeError(ErrorCode::kInvalidData, "[open_release] {}: {}",
+                     release.PathOf(name).string(), why);
   };
-  auto actual = found.begin();
+  std::vector<ManifestFile> others = found;
+  std::erase_if(others, [](const ManifestFile& file) { return file.path == kManifestName; });
+  auto actual = others.begin();
   for (const ManifestFile& listed : manifest.files) {
-    if (actual == found.end() || listed.path < actual->path) {
+    if (actual == others.end() || listed.path < actual->path) {
       return differs(listed.path, "listed in the manifest, but missing");
     }
     if (actual->path < listed.path) return differs(actual->path, "not listed in the manifest");
@@ -229,8 +216,13 @@ Result<> CheckDigests(const fs::path& directory, const Manifest& manifest, Threa
     }
     ++actual;
   }
-  if (actual != found.end()) return differs(actual->path, "not listed in the manifest");
+  if (actual != others.end()) return differs(actual->path, "not listed in the manifest");
   return {};
+}
+
+Result<> CheckDigests(const FileSet& release, const Manifest& manifest, ThreadPool& pool) {
+  UNSWIFT_ASSIGN_OR_RETURN(const std::vector<ManifestFile> found, DigestFiles(release, pool));
+  return CompareDigests(release, manifest, found);
 }
 
 }  // namespace unswift

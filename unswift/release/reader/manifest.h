@@ -1,20 +1,20 @@
 // unswift.json: what a release is made of. The format is written up in docs/release_format.md.
 #pragma once
 
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "unswift/base/file_set.h"
 #include "unswift/base/result.h"
 #include "unswift/base/thread_pool.h"
 #include "unswift/io/json.h"
 #include "unswift/model/model.h"
+#include "unswift/provenance/statement.h"
 
 namespace unswift {
 
 inline constexpr char kManifestName[] = "unswift.json";
-inline constexpr char kSignatureName[] = "unswift.sig";
 inline constexpr int kManifestVersion = 1;
 
 struct ManifestFile {
@@ -37,6 +37,7 @@ struct Manifest {
   double predicted_slowdown = 0.0;
   std::vector<SeriesLayer> layers;
   // Provenance.
+  int64_t release_version = 0;              ///< counts up from 1; 0 when not given
   std::string recipient, licence, expires;  ///< empty when not given
   std::vector<ManifestFile> files;          ///< sorted by path; every file but the manifest itself
 
@@ -54,20 +55,23 @@ Json ManifestToJson(const Manifest& manifest);
 /// Errors: kInvalidData, kUnsupported (a newer format_version) naming `what` and the key.
 Result<Manifest> ManifestFromJson(const Json& json, const std::string& what);
 
-/// Size and SHA-256 of every regular file of a directory except the manifest and its signature,
-/// sorted. Cost: reads everything, on all threads of the pool.
-Result<std::vector<ManifestFile>> DigestDirectory(const std::filesystem::path& directory,
-                                                  ThreadPool& pool);
+/// Size and SHA-256 of every file except the signature, sorted; a signature covers this list, the
+/// manifest's own `files` all of it but the manifest. Errors: as FileSet::Names. Cost: reads
+/// everything, on all threads of the pool.
+Result<std::vector<ManifestFile>> DigestFiles(const FileSet& files, ThreadPool& pool);
 
-/// Whether a directory is a release.
-bool IsRelease(const std::filesystem::path& directory);
+/// Whether a model is a release.
+bool IsRelease(const FileSet& model);
 
-/// Reads DIRECTORY/unswift.json; digests are not checked.
-Result<Manifest> ReadManifest(const std::filesystem::path& directory);
+/// Reads unswift.json; digests are not checked.
+Result<Manifest> ReadManifest(const FileSet& release);
 
-/// Compares every file with the manifest: one that is missing, added, of another size or content is
-/// an error (kInvalidData) that names it.
-Result<> CheckDigests(const std::filesystem::path& directory, const Manifest& manifest,
-                      ThreadPool& pool);
+/// Compares what DigestFiles found with the manifest: a file that is missing, added, of another
+/// size or content is an error (kInvalidData) that names it.
+Result<> CompareDigests(const FileSet& release, const Manifest& manifest,
+                        const std::vector<ManifestFile>& found);
+
+/// DigestFiles and CompareDigests.
+Result<> CheckDigests(const FileSet& release, const Manifest& manifest, ThreadPool& pool);
 
 }  // namespace unswift
