@@ -29,7 +29,7 @@ void PrintReport(const AuditReport& report) {
 Result<ExitStatus> RunAudit(CommandLine& line, const AuditFlags& flags) {
   AuditOptions options;
   UNSWIFT_ASSIGN_OR_RETURN(options.attacks, ParseAttacks(flags.attacks));
-  UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel release, OpenModel(flags.release, {}, line.pool()));
+  UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel release, OpenForRun(line, flags.release));
   std::optional<OpenedModel> original, base;
   if (flags.original) {
     UNSWIFT_ASSIGN_OR_RETURN(OpenedModel opened, OpenModel(*flags.original, {}, line.pool()));
@@ -58,7 +58,7 @@ void AddAudit(CommandLine& line) {
   CLI::App* command =
       line.AddCommand("audit", "what can somebody who holds a release get back from it?",
                       [&line, flags] { return RunAudit(line, *flags); });
-  AddModel(command, flags->release, "release");
+  AddModel(line, command, flags->release, "release");
   command->add_option("--original", flags->original,
                       "what it was made of: exact errors instead of estimates");
   command->add_option("--base", flags->base, "a public base model, for 'align'");

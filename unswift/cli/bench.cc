@@ -83,7 +83,8 @@ Result<ExitStatus> RunBench(CommandLine& line, const BenchOptions& options) {
         num_weights == 0 ? std::string() : options.weights[num_weights == 1 ? 0 : i];
     UNSWIFT_ASSIGN_OR_RETURN(OpenedModel model, OpenForRun(line, options.models[i], weights));
     opened.push_back(std::move(model));
-    owned.push_back(std::make_unique<Decoder>(opened.back().model, line.pool()));
+    UNSWIFT_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder, MakeDecoder(line, opened.back()));
+    owned.push_back(std::move(decoder));
     decoders.push_back(owned.back().get());
   }
   UNSWIFT_ASSIGN_OR_RETURN(const SpeedResult result,
@@ -105,6 +106,7 @@ void AddBench(CommandLine& line) {
       "bench", "prefill and decode speed of models, interleaved, against the read bandwidth",
       [&line, options] { return RunBench(line, *options); });
   AddOpenFlags(line, command);
+  line.AddRunFlags(command);
   command->add_option("MODEL", options->models, "checkpoints or releases; ratios are to the first")
       ->required();
   command

@@ -66,9 +66,9 @@ Result<ExitStatus> RunChat(CommandLine& line, ChatOptions options) {
   UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(opened.files));
   // A model without a chat template should say so before the first question is typed.
   UNSWIFT_RETURN_IF_ERROR(encoder.Encode(UserMessage("")));
-  Decoder decoder(opened.model, line.pool());
+  UNSWIFT_ASSIGN_OR_RETURN(const std::unique_ptr<Decoder> decoder, MakeDecoder(line, opened));
   options.generation.stop_ids = opened.model.config().eos_token_ids;
-  Conversation conversation(decoder, encoder, options.generation);
+  Conversation conversation(*decoder, encoder, options.generation);
   if (!options.system.empty()) conversation.AddSystem(options.system);
   const bool terminal = isatty(STDIN_FILENO) != 0;
   if (terminal) line.Note("Type a message; an empty line or Ctrl-D ends the conversation.");
@@ -96,6 +96,7 @@ void AddChat(CommandLine& line) {
                                       [&line, options] { return RunChat(line, *options); });
   AddModel(line, command, options->model);
   line.AddWeights(command);
+  line.AddRunFlags(command);
   command->add_option("--system", options->system, "the system message");
   command->add_option("--max-new-tokens", options->generation.max_new_tokens, "of one answer")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))

@@ -54,6 +54,18 @@ void CommandLine::AddWeights(CLI::App* command) {
       ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0", "q4_0"}));
 }
 
+void CommandLine::AddRunFlags(CLI::App* command) {
+  command
+      ->add_option("--activations", common_.activations,
+                   "precision of activations in prefill: f32, or bf16 (faster, plain models only)")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
+  command
+      ->add_option("--kv-dtype", common_.kv_dtype, "type of cached keys and values: f32, f16, bf16")
+      ->check(CLI::IsMember({"f32", "f16", "bf16"}))
+      ->capture_default_str();
+}
+
 int CommandLine::Main(int argc, char** argv) {
   try {
     app_.parse(argc, argv);
@@ -122,8 +134,34 @@ Result<OpenedFiles> OpenFilesForRun(CommandLine& line, const std::string& model)
 }
 
 Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& model) {
-  UNSWIFT_ASSIGN_OR_RETURN(const OpenedFiles opened, OpenFilesForRun(line, model));
-  return OpenModel(opened);
+  return OpenForRun(line, model, line.common().weights);
+}
+
+Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& model,
+                               const std::string& weights) {
+  UNSWIFT_ASSIGN_OR_RETURN(const OpenedFiles files, OpenFilesForRun(line, model));
+  UNSWIFT_ASSIGN_OR_RETURN(OpenedModel opened, OpenModel(files));
+  if (const std::optional<DType> dtype = ParseDType(weights)) {
+    const ConversionLoss loss = opened.model.ConvertWeights(*dtype, line.pool());
+    line.Note(
+        fmt::format("weights as {}: relative RMS error {:.2e}", weights, loss.relative_rms()));
+  }
+  return opened;
+}
+
+Result<std::unique_ptr<Decoder>> MakeDecoder(CommandLine& line, const OpenedModel& opened) {
+  DecoderOptions options;
+  UNSWIFT_ASSIGN_OR_RETURN(options.kv_codec, MakeKvCodec(line.common().kv_dtype));
+  if (line.common().activations == "bf16") {
+    if (opened.model.is_release()) {
+      return MakeError(
+          ErrorCode::kInvalidArgument,
+          "[run] --activations bf16: expected a plain model, got a release (the terms of "
+          "its series cancel, so they need float32)");
+    }
+    options.activations = ActivationPrecision::kBF16;
+  }
+  return std::make_unique<Decoder>(opened.model, line.pool(), std::move(options));
 }
 
 CLI::Option* AddModel(CommandLine& line, CLI::App* command, std::string& model,

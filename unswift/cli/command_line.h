@@ -10,6 +10,7 @@
 #include "unswift/base/result.h"
 #include "unswift/base/thread_pool.h"
 #include "unswift/io/json.h"
+#include "unswift/model/decoder.h"
 #include "unswift/release/reader/open_model.h"
 
 namespace unswift {
@@ -28,6 +29,7 @@ struct CommonOptions {
   bool verbose = false;
   OpenModelOptions open;  ///< of the commands with AddModel
   std::string weights;    ///< --weights, of the commands that have it; empty: as stored
+  std::string activations = "f32", kv_dtype = "f32";  ///< of the commands with AddRunFlags
 };
 
 /// The program: its subcommands add themselves, the chosen one runs.
@@ -40,6 +42,8 @@ class CommandLine {
   CLI::App* AddCommand(const std::string& name, const std::string& description, Run run);
   /// Gives a subcommand the flag --weights, which OpenForRun follows.
   void AddWeights(CLI::App* command);
+  /// Gives a subcommand --activations and --kv-dtype, which MakeDecoder follows.
+  void AddRunFlags(CLI::App* command);
   /// Parses and runs; errors go to stderr as one line.
   int Main(int argc, char** argv);
 
@@ -69,8 +73,15 @@ void PrintJson(const Json& json, int indent = 2);
 /// expiry).
 Result<OpenedFiles> OpenFilesForRun(CommandLine& line, const std::string& model);
 
-/// OpenFilesForRun, then the tensors.
+/// OpenFilesForRun, then the tensors; says on stderr what --weights lost.
 Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& model);
+/// The same with weights as a type's name says (empty, "stored": as stored).
+Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& model,
+                               const std::string& weights);
+
+/// A decoder as the command's flags ask for. Errors: kInvalidArgument (rounded activations for a
+/// release).
+Result<std::unique_ptr<Decoder>> MakeDecoder(CommandLine& line, const OpenedModel& opened);
 
 /// The positional MODEL argument, and the flags that say which models are taken: every command that
 /// opens one has them.

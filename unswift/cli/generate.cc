@@ -54,14 +54,14 @@ Result<ExitStatus> RunGenerate(CommandLine& line, GenerateOptions options) {
   UNSWIFT_ASSIGN_OR_RETURN(const std::vector<Prompt> prompts, PromptsOf(options));
   UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel opened, OpenForRun(line, options.model));
   UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(opened.files));
-  Decoder decoder(opened.model, line.pool());
+  UNSWIFT_ASSIGN_OR_RETURN(const std::unique_ptr<Decoder> decoder, MakeDecoder(line, opened));
   if (!options.ignore_eos) options.generation.stop_ids = opened.model.config().eos_token_ids;
   const bool lines = options.prompts_file.has_value();
   const bool stream = !lines && !line.common().json;
   for (const Prompt& prompt : prompts) {
     UNSWIFT_ASSIGN_OR_RETURN(const std::vector<int32_t> ids,
                              encoder.Encode(AsChat(prompt, options.chat)));
-    const std::unique_ptr<KvCache> cache = decoder.MakeCache();
+    const std::unique_ptr<KvCache> cache = decoder->MakeCache();
     TextFn on_text;
     if (stream) {
       on_text = [](const std::string& text) {
@@ -71,7 +71,7 @@ Result<ExitStatus> RunGenerate(CommandLine& line, GenerateOptions options) {
     }
     UNSWIFT_ASSIGN_OR_RETURN(
         const Generated generated,
-        Generate(decoder, encoder.tokenizer(), *cache, ids, options.generation, on_text));
+        Generate(*decoder, encoder.tokenizer(), *cache, ids, options.generation, on_text));
     if (stream) {
       fmt::print("\n");
       line.Detail(
@@ -95,6 +95,7 @@ void AddGenerate(CommandLine& line) {
                                       [&line, options] { return RunGenerate(line, *options); });
   AddModel(line, command, options->model);
   line.AddWeights(command);
+  line.AddRunFlags(command);
   CLI::Option* prompt = command->add_option("--prompt", options->prompt, "text to continue");
   CLI::Option* file =
       command->add_option("--prompt-file", options->prompt_file, "the same, a file");

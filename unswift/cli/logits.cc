@@ -29,13 +29,13 @@ Result<ExitStatus> RunLogits(CommandLine& line, const LogitsOptions& options) {
   UNSWIFT_ASSIGN_OR_RETURN(const std::vector<Prompt> prompts, ReadPrompts(options.prompts_file));
   UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel opened, OpenForRun(line, options.model));
   UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(opened.files));
-  Decoder decoder(opened.model, line.pool());
+  UNSWIFT_ASSIGN_OR_RETURN(const std::unique_ptr<Decoder> decoder, MakeDecoder(line, opened));
   std::vector<float> logits(opened.model.config().vocab_size);
   for (const Prompt& prompt : prompts) {
     UNSWIFT_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, encoder.Encode(prompt));
-    const std::unique_ptr<KvCache> cache = decoder.MakeCache();
-    UNSWIFT_ASSIGN_OR_RETURN(const ConstRows hidden, Prefill(decoder, *cache, ids));
-    decoder.Logits(hidden, Rows(logits.data(), 1, static_cast<int64_t>(logits.size())));
+    const std::unique_ptr<KvCache> cache = decoder->MakeCache();
+    UNSWIFT_ASSIGN_OR_RETURN(const ConstRows hidden, Prefill(*decoder, *cache, ids));
+    decoder->Logits(hidden, Rows(logits.data(), 1, static_cast<int64_t>(logits.size())));
     PrintJson({{"prompt_ids", ids}, {"top", TopLogits(logits, options.top)}}, -1);
   }
   return kDone;
@@ -50,6 +50,7 @@ void AddLogits(CommandLine& line) {
                       [&line, options] { return RunLogits(line, *options); });
   AddModel(line, command, options->model);
   line.AddWeights(command);
+  line.AddRunFlags(command);
   command->add_option("--prompts-file", options->prompts_file, "one JSON per line")->required();
   command->add_option("--top", options->top, "how many, largest first")
       ->check(CLI::PositiveNumber)

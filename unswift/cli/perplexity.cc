@@ -49,9 +49,9 @@ Result<ExitStatus> RunPerplexity(CommandLine& line, const PerplexityOptions& opt
       }
     }
   }
-  Decoder decoder(opened.model, line.pool());
+  UNSWIFT_ASSIGN_OR_RETURN(const std::unique_ptr<Decoder> decoder, MakeDecoder(line, opened));
   UNSWIFT_ASSIGN_OR_RETURN(const PerplexityResult result,
-                           Perplexity(decoder, windows, line.progress()));
+                           Perplexity(*decoder, windows, line.progress()));
   if (line.common().json) {
     PrintJson({{"tokens", result.tokens},
                {"mean_nll", result.mean_nll()},
@@ -72,6 +72,7 @@ void AddPerplexity(CommandLine& line) {
                                       [&line, options] { return RunPerplexity(line, *options); });
   AddModel(line, command, options->model);
   line.AddWeights(command);
+  line.AddRunFlags(command);
   CLI::Option* text = command->add_option("--text-file", options->text_file,
                                           "tokenised as one string without special tokens");
   CLI::Option* ids =

@@ -371,8 +371,7 @@ Result<> Importer::WriteMatrix(const Job& job, SafetensorsWriter& writer,
       UNSWIFT_RETURN_IF_ERROR(file_.DequantizeRows(*job.source, SourceRow(job, begin + i), row));
       Undo(job, row);
     }
-    UNSWIFT_RETURN_IF_ERROR(
-        WriteRows(job, ConstRows(values.data(), count, columns), writer, loss));
+    UNSWIFT_RETURN_IF_ERROR(WriteRows(job, ConstRows(values.data(), count, columns), writer, loss));
   }
   return {};
 }

@@ -109,10 +109,10 @@ Result<ChatTemplate> ChatTemplate::Open(const FileSet& model) {
                      what, config.type_name());
   }
   Texts texts;
-  std::string what = path.string();
-  if (fs::exists(own_file)) {
-    what = own_file.string();
-    UNSWIFT_ASSIGN_OR_RETURN(texts.standard, ReadFile(own_file, jinja::Limits().max_source_bytes));
+  if (model.Contains(kOwnFile)) {
+    what = model.PathOf(kOwnFile).string();
+    UNSWIFT_ASSIGN_OR_RETURN(const MappedFile file, model.Open(kOwnFile));
+    texts.standard.assign(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
   } else {
     UNSWIFT_ASSIGN_OR_RETURN(texts, TemplateTexts(config, what));
   }

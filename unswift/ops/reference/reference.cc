@@ -4,6 +4,7 @@
 #include <cmath>
 #include <complex>
 
+#include "unswift/tensor/convert.h"
 #include "unswift/tensor/packed.h"
 
 namespace unswift::reference {

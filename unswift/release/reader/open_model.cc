@@ -78,7 +78,7 @@ Result<OpenedModel> OpenModel(const OpenedFiles& opened) {
     return MakeError(model.error().code, "{} (in {})", model.error().message,
                      opened.files.root().string());
   }
-  return OpenedModel{std::move(model).value(), opened.manifest, opened.files, {}};
+  return OpenedModel{std::move(model).value(), opened.manifest, opened.files};
 }
 
 Result<OpenedModel> OpenModel(const fs::path& path, const OpenModelOptions& options,
