@@ -8,6 +8,7 @@
 
 #include "unswift/audit/unit_function.h"
 #include "unswift/base/random.h"
+#include "unswift/ops/pack.h"
 #include "unswift/series/carry.h"
 #include "unswift/tensor/convert.h"
 
@@ -121,19 +122,14 @@ class SyntheticLayer {
     series_.theta = {dtype, options_.rows, maker.num_features(), row_bytes, theta_.data()};
   }
 
-  /// Plain block quantisation of the rows, the last block padded with zeros.
+  /// Plain block quantisation: orders do not begin with blocks of their own here.
   void Quantise() {
-    const int64_t cols = series_.theta.cols;
-    const int64_t padded = (cols + kQuantBlockSize - 1) / kQuantBlockSize * kQuantBlockSize;
-    const int64_t row_bytes = padded / kQuantBlockSize * BlockBytes(options_.theta_dtype);
-    std::vector<std::byte> quantised(options_.rows * row_bytes);
-    std::vector<float> row(padded, 0.0f);
-    for (int64_t i = 0; i < options_.rows; ++i) {
-      RowToF32(DType::kF32, series_.theta.row(i), std::span(row).first(cols));
-      RowFromF32(options_.theta_dtype, row, quantised.data() + i * row_bytes);
-    }
+    const int64_t bytes = ConvertedBytes(series_.theta, options_.theta_dtype);
+    std::vector<std::byte> quantised(bytes);
+    ThreadPool pool(1);
+    ConvertMatrix(series_.theta, options_.theta_dtype, quantised.data(), pool);
+    series_.theta = ConvertedView(series_.theta, options_.theta_dtype, quantised.data());
     theta_ = std::move(quantised);
-    series_.theta = {options_.theta_dtype, options_.rows, padded, row_bytes, theta_.data()};
   }
 
   SyntheticOptions options_;

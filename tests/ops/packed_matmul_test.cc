@@ -65,17 +65,21 @@ double ActivationError(std::span<const float> x, std::span<const float> w) {
 /// gamma_c of |bias| + |old y| + sum |x w|, c counting the roundings that one product passes
 /// through. Float kernel: 32 multiply-adds of its block, then one per block. Integer kernel: the
 /// conversion, the product of scales, one multiply-add per block. Both: bias, old value. GEMM:
-/// matmul_test.cc, and the widened weight is rounded once.
-double RoundingFactor(int64_t m, int64_t k) {
+/// matmul_test.cc, and the widened weight is rounded once. AMX cuts it as well (2^-17), but q4_0's
+/// 15 bits fit.
+double RoundingFactor(int64_t m, int64_t k, DType dtype) {
   const double blocks = static_cast<double>((k + kQuantBlockSize - 1) / kQuantBlockSize);
   const double c = m <= kSkinnyRows ? 32.0 + blocks + 5.0 : k + 1.0 + k / 2048 + 4.0;
-  return c * kUnitRoundoff / (1.0 - c * kUnitRoundoff);
+  const double streaming = c * kUnitRoundoff / (1.0 - c * kUnitRoundoff);
+  if (m <= kSkinnyRows || !MatMulUsesAmx(dtype)) return streaming;
+  const double cuts = dtype == DType::kQ8_0 ? 2.0 * 0x1p-17 : 0x1p-17;
+  return cuts + 4.0 * streaming;
 }
 
 void ExpectWithinBound(bool vnni, ConstRows x, const MatrixView& weight, const float* bias,
                        ConstRows old_y, ConstRows y) {
   const auto expected = reference::MatMul(x, weight, bias);
-  const double factor = RoundingFactor(x.rows, x.cols);
+  const double factor = RoundingFactor(x.rows, x.cols, weight.dtype);
   std::vector<float> w(weight.cols);
   for (int64_t c = 0; c < y.cols; ++c) {
     MatrixRowToF32(weight, c, w);

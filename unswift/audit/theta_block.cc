@@ -3,23 +3,24 @@
 #include <algorithm>
 #include <vector>
 
-#include "unswift/ops/convert.h"
+#include "unswift/ops/pack.h"
 
 namespace unswift {
 
 void ReadThetaColumns(const MatrixView& theta, int64_t row, int64_t column, std::span<float> out) {
   const int64_t block = BlockElements(theta.dtype);
   const int64_t count = static_cast<int64_t>(out.size());
+  if (count == 0) return;
   const int64_t begin = column / block * block;
-  const std::byte* from = theta.row(row) + begin / block * BlockBytes(theta.dtype);
+  const int64_t end = std::min((column + count + block - 1) / block * block, theta.cols);
+  const MatrixView columns = theta.Columns(begin, end - begin);
   if (block == 1) {
-    FastRowToF32(theta.dtype, from, out);
+    FastMatrixRowToF32(columns, row, out);
     return;
   }
   // Quantised: whole blocks, of which the wanted columns are a part.
-  const int64_t end = std::min((column + count + block - 1) / block * block, theta.cols);
   std::vector<float> whole(end - begin);
-  FastRowToF32(theta.dtype, from, whole);
+  FastMatrixRowToF32(columns, row, whole);
   std::copy_n(whole.begin() + (column - begin), count, out.begin());
 }
 
