@@ -16,9 +16,11 @@ constexpr const char* kPrompts[] = {"The capital of France is", "Once upon a tim
                                     "To boil an egg, first", "def fibonacci(n):"};
 constexpr int64_t kNewTokens = 32;
 
-/// Prompts as ids; a tokenizer that cannot encode them gives way to some ids of the vocabulary.
+/// Prompts as ids, of up to half the context; a tokenizer that cannot encode them gives way to some
+/// ids of the vocabulary.
 std::vector<std::vector<int32_t>> PromptIds(const std::filesystem::path& directory,
-                                            int64_t vocab_size) {
+                                            const ModelConfig& config) {
+  const auto longest = static_cast<size_t>(std::max<int64_t>(config.context_length / 2, 1));
   std::vector<std::vector<int32_t>> prompts;
   const Result<PromptEncoder> encoder = PromptEncoder::Open(directory);
   for (int32_t p = 0; p < 4; ++p) {
@@ -27,9 +29,10 @@ std::vector<std::vector<int32_t>> PromptIds(const std::filesystem::path& directo
     if (!ids || ids->empty()) {
       ids = std::vector<int32_t>();
       for (int32_t i = 0; i < 6; ++i) {
-        ids->push_back(static_cast<int32_t>((7 * p + 5 * i * i + 3) % vocab_size));
+        ids->push_back(static_cast<int32_t>((7 * p + 5 * i * i + 3) % config.vocab_size));
       }
     }
+    ids->resize(std::min(ids->size(), longest));
     prompts.push_back(std::move(*ids));
   }
   return prompts;
@@ -49,8 +52,8 @@ Result<Comparison> Compare(const AuditTarget& target, const Model& collapsed) {
     original_decoder.emplace(*target.original, pool);
     decoders.push_back(&*original_decoder);
   }
-  const int64_t context = collapsed.config().max_position_embeddings;
-  const auto prompts = PromptIds(target.recovered, collapsed.config().vocab_size);
+  const int64_t context = collapsed.config().context_length;
+  const auto prompts = PromptIds(target.recovered, collapsed.config());
   size_t longest = 0;
   for (const auto& prompt : prompts) longest = std::max(longest, prompt.size());
   const int64_t room = context - static_cast<int64_t>(longest);
