@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "unswift/base/integers.h"
 #include "unswift/ops/pack.h"
 
 namespace unswift {
@@ -12,7 +13,7 @@ void ReadThetaColumns(const MatrixView& theta, int64_t row, int64_t column, std:
   const int64_t count = static_cast<int64_t>(out.size());
   if (count == 0) return;
   const int64_t begin = column / block * block;
-  const int64_t end = std::min((column + count + block - 1) / block * block, theta.cols);
+  const int64_t end = std::min(RoundUp(column + count, block), theta.cols);
   const MatrixView columns = theta.Columns(begin, end - begin);
   if (block == 1) {
     FastMatrixRowToF32(columns, row, out);

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "unswift/base/integers.h"
 #include "unswift/tensor/convert.h"
 
 namespace unswift {
@@ -15,8 +16,6 @@ constexpr int64_t kScaleBytes = 2;
 constexpr int64_t kPartBytes = 4 * kPackedRows;
 constexpr std::byte kQ8Zero{128};
 constexpr std::byte kQ4Zeros{0x88};
-
-constexpr int64_t CeilDiv(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
 /// Byte i of a row in a part of a tile.
 std::byte* Place(std::byte* tile, int64_t part, int64_t row, int64_t i) {

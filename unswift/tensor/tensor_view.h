@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "unswift/base/check.h"
+#include "unswift/base/integers.h"
 #include "unswift/tensor/dtype.h"
 
 namespace unswift {
@@ -51,7 +52,7 @@ struct MatrixView {
   /// Bytes that a full read of the matrix touches, padding included.
   int64_t num_bytes() const {
     const int64_t group = is_packed() ? kPackedRows : 1, block = BlockElements(dtype);
-    return (rows + group - 1) / group * group * ((cols + block - 1) / block) * BlockBytes(dtype);
+    return RoundUp(rows, group) * CeilDiv(cols, block) * BlockBytes(dtype);
   }
   /// Columns [begin, begin + count). Packed: begin is a multiple of 32, and so is count, or the
   /// range ends with the matrix.

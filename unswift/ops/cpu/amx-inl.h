@@ -1,4 +1,4 @@
-// What the files that are compiled for AMX share.
+// Cutting and transposing for amx_gemm.cc, compiled for its processors.
 #pragma once
 
 #include <immintrin.h>

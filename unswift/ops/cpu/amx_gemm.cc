@@ -1,15 +1,21 @@
-// Compiled for AMX; nothing in it runs unless HasAmx().
+// Compiled for AMX; nothing in it runs unless UsesAmx().
 #include "unswift/ops/cpu/amx_gemm.h"
-
-#include "unswift/base/check.h"
-
-#if defined(__AMX_BF16__)
-#include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 
+#include "hwy/detect_targets.h"
+#include "unswift/base/check.h"
+#include "unswift/ops/cpu/targets.h"
+
+#if defined(UNSWIFT_AMX)
+#include <cpuid.h>
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// From here on, and not for the whole file: inline functions of shared headers must not come out
+// for processors that have all of these.
+#pragma GCC target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl")
 #include "unswift/ops/cpu/amx-inl.h"
 #endif
 
@@ -17,7 +23,7 @@ namespace unswift {
 
 int AmxWeightParts(DType dtype) { return dtype == DType::kBF16 ? 1 : 2; }
 
-#if defined(__AMX_BF16__)
+#if defined(UNSWIFT_AMX)
 namespace {
 
 bool AskForTiles() {
@@ -93,11 +99,21 @@ void MultiplyAll(const AmxWeights& weights, const AmxActivations& x, int64_t fir
   }
 }
 
+/// Fills one tile per part with the transposed rows.
+void StoreTransposed(__m512i (*parts)[16], int num_parts, uint16_t* tile) {
+  for (int p = 0; p < num_parts; ++p) {
+    Transpose16x16(parts[p]);
+    for (int i = 0; i < 16; ++i) {
+      _mm512_store_si512(tile + p * kAmxTileElements + i * 32, parts[p][i]);
+    }
+  }
+}
+
 }  // namespace
 
-bool HasAmx() {
+bool UsesAmx() {
   static const bool has = AskForTiles();
-  return has;
+  return has && CurrentKernelTarget() == HWY_AVX3;
 }
 
 void AmxPackActivations(ConstRows rows, int64_t m_tile, const AmxActivations& out) {
@@ -109,11 +125,7 @@ void AmxPackActivations(ConstRows rows, int64_t m_tile, const AmxActivations& ou
         Split(Load32(rows.row(r).data() + k * 32, rows.cols - k * 32), out.parts, of_row);
       for (int p = 0; p < out.parts; ++p) parts[p][r] = of_row[p];
     }
-    for (int p = 0; p < out.parts; ++p) {
-      Transpose16x16(parts[p]);
-      uint16_t* tile = out.Tile(m_tile, k) + p * kAmxTileElements;
-      for (int i = 0; i < 16; ++i) _mm512_store_si512(tile + i * 32, parts[p][i]);
-    }
+    StoreTransposed(parts, out.parts, out.Tile(m_tile, k));
   }
 }
 
@@ -159,11 +171,7 @@ void AmxPackTransposed(ConstRows rows, int64_t k_tile, const AmxWeights& out) {
       SplitPairs(load(2 * i), load(2 * i + 1), out.parts, pairs);
       for (int p = 0; p < out.parts; ++p) parts[p][i] = pairs[p];
     }
-    for (int p = 0; p < out.parts; ++p) {
-      Transpose16x16(parts[p]);
-      uint16_t* tile = out.Tile(n, k_tile) + p * kAmxTileElements;
-      for (int i = 0; i < 16; ++i) _mm512_store_si512(tile + i * 32, parts[p][i]);
-    }
+    StoreTransposed(parts, out.parts, out.Tile(n, k_tile));
   }
 }
 
@@ -216,7 +224,7 @@ void AmxStore(const float* sums, int64_t stride, const float* bias, bool accumul
 
 #else  // another architecture, or a compiler without AMX
 
-bool HasAmx() { return false; }
+bool UsesAmx() { return false; }
 void AmxPackActivations(ConstRows, int64_t, const AmxActivations&) { UNSWIFT_CHECK(false); }
 void AmxPackWeights(ConstRows, int64_t, const AmxWeights&) { UNSWIFT_CHECK(false); }
 void AmxPackBf16Weights(const MatrixView&, int64_t, const AmxWeights&) { UNSWIFT_CHECK(false); }

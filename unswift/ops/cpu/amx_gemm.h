@@ -10,17 +10,16 @@
 
 namespace unswift {
 
-/// Whether this processor has bf16 tiles and the system lets this process use them. Asked once.
-bool HasAmx();
+/// Whether kernels use bf16 tiles now: the processor has them, the system lets this process use
+/// them (asked once), and the current kernel target is the one of such processors (tests hold the
+/// kernels of other instruction sets to their bounds on a machine with AMX).
+bool UsesAmx();
 
 /// Parts of a stored weight: 1 (bf16) or 2.
 int AmxWeightParts(DType dtype);
 
 // Sizes in bf16 elements. k is padded to 32, rows to 16 (weights: 32), all with zeros.
 inline constexpr int64_t kAmxTileElements = 512;  ///< 16 rows of 32
-inline int64_t AmxTiles(int64_t count, int64_t per_tile) {
-  return (count + per_tile - 1) / per_tile;
-}
 
 /// Activation rows in tile form, two parts, or one that is rounded: [m tiles][k tiles][parts]
 /// tiles, each 16 (k pairs) x 16 (m) x 2.

@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "unswift/base/check.h"
+#include "unswift/base/integers.h"
 #include "unswift/ops/cpu/scratch.h"
-#include "unswift/ops/cpu/targets.h"
 
 namespace unswift {
 
@@ -25,8 +25,6 @@ namespace {
 
 // Below this many multiply-adds, waking threads costs more than it saves.
 constexpr int64_t kMinParallelWork = 1 << 17;
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 template <typename Fn>
 void ForEachItem(const AttentionCall& call, int64_t count, ThreadPool& pool, const Fn& fn) {
@@ -99,14 +97,6 @@ std::vector<PrefillBlock> PrefillBlocks(const AttentionCall& call) {
   return blocks;
 }
 
-uint16_t* PackedScratch(ScratchSlot slot, int64_t elements) {
-  return reinterpret_cast<uint16_t*>(ThreadScratch(slot, (elements + 1) / 2));
-}
-
-bool UsesAmx(const AttentionCall& call) {
-  return call.kv.head_dim % 32 == 0 && HasAmx() && CurrentKernelTarget() == HWY_AVX3;
-}
-
 /// Packs every key and value that the call reads, once: 8 bytes for each, of one layer.
 AmxKv PackKv(const AttentionCall& call, ThreadPool& pool) {
   const KvView& kv = call.kv;
@@ -118,10 +108,10 @@ AmxKv PackKv(const AttentionCall& call, ThreadPool& pool) {
   packed.values.n_tiles = kv.head_dim / 16;
   packed.values.k_tiles = packed.values.k_stride = num_tiles * (kKeyTile / 32);
   packed.keys.parts = packed.values.parts = 2;
-  packed.keys.data =
-      PackedScratch(ScratchSlot::kPackedKeys, kv.num_key_value_heads * packed.keys.num_elements());
-  packed.values.data = PackedScratch(ScratchSlot::kPackedValues,
-                                     kv.num_key_value_heads * packed.values.num_elements());
+  packed.keys.data = ThreadScratch16(ScratchSlot::kPackedKeys,
+                                     kv.num_key_value_heads * packed.keys.num_elements());
+  packed.values.data = ThreadScratch16(ScratchSlot::kPackedValues,
+                                       kv.num_key_value_heads * packed.values.num_elements());
   pool.ParallelForDynamic(kv.num_key_value_heads * num_tiles, [&](int64_t item, int) {
     const int64_t head = item / num_tiles, key = packed.begin + item % num_tiles * kKeyTile;
     const int64_t count = std::min(kKeyTile, kv.kv_len - key);
@@ -143,7 +133,7 @@ AmxKv PackKv(const AttentionCall& call, ThreadPool& pool) {
 }
 
 void Prefill(const AttentionCall& call, ThreadPool& pool) {
-  const bool uses_amx = UsesAmx(call);
+  const bool uses_amx = call.kv.head_dim % 32 == 0 && UsesAmx();
   const AmxKv packed = uses_amx ? PackKv(call, pool) : AmxKv();
   const std::vector<PrefillBlock> blocks = PrefillBlocks(call);
   const int64_t scratch_size = HWY_DYNAMIC_DISPATCH(PrefillScratch)(call.kv.head_dim);

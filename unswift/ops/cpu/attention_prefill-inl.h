@@ -229,7 +229,7 @@ void RunPrefillBlock(const AttentionCall& call, const PrefillBlock& item, const 
   QueryBlock block(scratch, head_dim);
   const int64_t num_rows = item.num_positions * item.num_heads;
   block.num_vecs = (num_rows + kLanes - 1) / kLanes;
-  std::memset(scratch, 0, PrefillScratch(head_dim) * sizeof(float));
+  std::memset(scratch, 0, (block.extra - scratch) * sizeof(float));
   const Products products(call, item, block, amx);
   for (int64_t r = 0; r < kQueryBlock; ++r) {
     const int64_t row = HWY_MIN(r, num_rows - 1);  // unused lanes repeat the last row

@@ -10,11 +10,11 @@
 #include <algorithm>
 
 #include "unswift/base/check.h"
+#include "unswift/base/integers.h"
 #include "unswift/ops/cpu/amx_gemm.h"
 #include "unswift/ops/cpu/gemm.h"
 #include "unswift/ops/cpu/packed_matmul.h"
 #include "unswift/ops/cpu/scratch.h"
-#include "unswift/ops/cpu/targets.h"
 #include "unswift/ops/pack.h"
 
 namespace unswift {
@@ -32,8 +32,6 @@ constexpr int64_t kMinWorkPerThread = 1 << 15;
 constexpr int64_t kTileRows = 192;  // a multiple of 48, the row block of oneDNN's AVX-512 kernel
 constexpr int64_t kTileCols = 2048;
 constexpr int64_t kTilePad = 16;  // rows of a power of two would fall into the same cache sets
-
-int64_t RoundUp(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
 
 void StreamingMatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y,
                      ThreadPool& pool, bool accumulate) {
@@ -112,10 +110,6 @@ constexpr int64_t kAmxTileCols = 1024;
 // Packed activations of one block of rows, in bf16 elements: bounds the memory when k is large.
 constexpr int64_t kMaxPackedActivations = 16 << 20;
 
-uint16_t* PackedScratch(ScratchSlot slot, int64_t elements) {
-  return reinterpret_cast<uint16_t*>(ThreadScratch(slot, (elements + 1) / 2));
-}
-
 /// A block of columns of one tile's weights, cut into parts.
 void PackAmxWeights(const MatrixView& weight, const AmxWeights& out) {
   for (int64_t tile = 0; tile < out.n_tiles; ++tile) {
@@ -140,13 +134,13 @@ void AmxTile(const AmxActivations& x, const MatrixView& weight, const float* bia
   AmxWeights packed;
   packed.parts = AmxWeightParts(weight.dtype);
   packed.n_tiles = RoundUp(weight.rows, 32) / 16;
-  packed.data = PackedScratch(ScratchSlot::kPackedWeights, packed.n_tiles * (kAmxTileCols / 32) *
-                                                               packed.parts * kAmxTileElements);
+  packed.data = ThreadScratch16(ScratchSlot::kPackedWeights, packed.n_tiles * (kAmxTileCols / 32) *
+                                                                 packed.parts * kAmxTileElements);
   const int64_t stride = x.m_tiles * 16;
   float* sums = ThreadScratch(ScratchSlot::kGemmSums, packed.n_tiles * 16 * stride);
   for (int64_t k = 0; k < weight.cols; k += kAmxTileCols) {
     const int64_t count = std::min(kAmxTileCols, weight.cols - k);
-    packed.k_tiles = packed.k_stride = AmxTiles(count, 32);
+    packed.k_tiles = packed.k_stride = CeilDiv(count, 32);
     PackAmxWeights(weight.Columns(k, count), packed);
     AmxMultiply(packed, x, k / 32, /*accumulate=*/k > 0, sums, stride);
   }
@@ -157,20 +151,20 @@ void AmxMatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y,
                bool accumulate, ActivationPrecision precision) {
   AmxActivations packed;
   packed.parts = precision == ActivationPrecision::kBF16 ? 1 : 2;
-  packed.k_tiles = AmxTiles(weight.cols, 32);
+  packed.k_tiles = CeilDiv(weight.cols, 32);
   const int64_t tile_elements = packed.k_tiles * packed.parts * kAmxTileElements;
   const int64_t max_rows =
       std::clamp<int64_t>(kMaxPackedActivations / tile_elements * 16, 64, kAmxRows);
   for (int64_t m = 0; m < x.rows; m += max_rows) {
     const ConstRows block = x.Slice(m, std::min(max_rows, x.rows - m));
-    packed.m_tiles = AmxTiles(block.rows, 16);
-    packed.data = PackedScratch(ScratchSlot::kPackedActivations, packed.m_tiles * tile_elements);
+    packed.m_tiles = CeilDiv(block.rows, 16);
+    packed.data = ThreadScratch16(ScratchSlot::kPackedActivations, packed.m_tiles * tile_elements);
     pool.ParallelForDynamic(packed.m_tiles, [&](int64_t tile, int) {
       const int64_t begin = tile * 16;
       AmxPackActivations(block.Slice(begin, std::min<int64_t>(16, block.rows - begin)), tile,
                          packed);
     });
-    pool.ParallelForDynamic(AmxTiles(weight.rows, kAmxTileRows), [&](int64_t tile, int) {
+    pool.ParallelForDynamic(CeilDiv(weight.rows, kAmxTileRows), [&](int64_t tile, int) {
       const int64_t n = tile * kAmxTileRows;
       const int64_t count = std::min(kAmxTileRows, weight.rows - n);
       AmxTile(packed, weight.Rows(n, count), bias == nullptr ? nullptr : bias + n,
@@ -181,11 +175,8 @@ void AmxMatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y,
 
 }  // namespace
 
-bool MatMulUsesAmx(DType weight) {
-  // Float32 weights keep all their bits, in oneDNN. The target decides too: tests hold the kernels
-  // of other instruction sets to their bounds on a machine with AMX.
-  return weight != DType::kF32 && HasAmx() && CurrentKernelTarget() == HWY_AVX3;
-}
+// Float32 weights keep all their bits, in oneDNN.
+bool MatMulUsesAmx(DType weight) { return weight != DType::kF32 && UsesAmx(); }
 
 void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, ThreadPool& pool,
             MatMulMode mode, ActivationPrecision precision) {

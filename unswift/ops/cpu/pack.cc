@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "unswift/base/check.h"
+#include "unswift/base/integers.h"
 #include "unswift/ops/convert.h"
 #include "unswift/ops/cpu/scratch.h"
 
@@ -22,8 +23,6 @@ HWY_EXPORT(PackRowKernel);
 HWY_EXPORT(UnpackRowKernel);
 
 namespace {
-
-int64_t NumBlocks(int64_t cols) { return (cols + kQuantBlockSize - 1) / kQuantBlockSize; }
 
 ConversionLoss RoundRow(DType to, std::span<const float> row, std::byte* out,
                         std::span<float> widened) {
@@ -58,7 +57,7 @@ ConversionLoss ConvertRows(const MatrixView& from, DType to, int64_t begin, std:
 
 ConversionLoss FastPackRows(DType dtype, ConstRows rows, std::byte* group) {
   UNSWIFT_CHECK(IsQuantized(dtype) && rows.rows >= 1 && rows.rows <= kPackedRows);
-  const int64_t blocks = NumBlocks(rows.cols), padded = blocks * kQuantBlockSize;
+  const int64_t blocks = CeilDiv(rows.cols, kQuantBlockSize), padded = blocks * kQuantBlockSize;
   float* const row = ThreadScratch(ScratchSlot::kPackedRow, padded);
   ConversionLoss loss;
   for (int64_t r = 0; r < kPackedRows; ++r) {  // rows that are not there are zeros

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "unswift/base/integers.h"
 #include "unswift/ops/cpu/packed_vnni.h"
 #include "unswift/ops/cpu/scratch.h"
 #include "unswift/ops/cpu/targets.h"
@@ -44,7 +45,7 @@ void PackedStreamingMatMul(ConstRows x, const MatrixView& weight, const float* b
                            ThreadPool& pool, bool accumulate) {
   const int64_t k = weight.cols;
   const bool vnni = PackedKernelUsesVnni();
-  const int64_t padded = (k + kQuantBlockSize - 1) / kQuantBlockSize * kQuantBlockSize;
+  const int64_t padded = RoundUp(k, kQuantBlockSize);
   const int64_t x_stride = vnni ? VnniRowFloats(k) : padded;
   float* laid_out = ThreadScratch(ScratchSlot::kActivations, x.rows * x_stride);
   for (int64_t i = 0; i < x.rows; ++i) {

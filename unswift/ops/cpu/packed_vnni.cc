@@ -4,6 +4,7 @@
 // stored with an offset is corrected by the block's sum of activations, in integers, too. So the
 // only roundings are those of the activations and one multiply-add per block of 32.
 #include "unswift/ops/cpu/packed_vnni.h"
+#include "unswift/base/integers.h"
 
 #include "unswift/base/check.h"
 
@@ -27,8 +28,6 @@ constexpr int64_t kBlockFloats = 2 * kQuantBlockSize / static_cast<int64_t>(size
 constexpr int kMaxCols = 8;           // activation rows of one pass
 constexpr int kPrefetchBytes = 4096;  // ahead in each stream
 constexpr int64_t kScaleBytes = 2 * kPackedRows;
-
-int64_t NumBlocks(int64_t k) { return (k + kQuantBlockSize - 1) / kQuantBlockSize; }
 
 /// A laid out row: 64 bytes per block (32 hi, 32 lo), then its scale s, then what the offset of the
 /// weight bytes is worth.
@@ -93,7 +92,7 @@ UNSWIFT_VNNI_INLINE void StoreGroup(const SkinnyMatMul& op, int64_t group, int64
 template <class W, int kStreams, int kCols>
 UNSWIFT_VNNI __attribute__((noinline)) void Pass(const SkinnyMatMul& op, int64_t m_begin,
                                                  int64_t first, int64_t distance, int64_t end) {
-  const int64_t blocks = NumBlocks(op.weight.cols);
+  const int64_t blocks = CeilDiv(op.weight.cols, kQuantBlockSize);
   const int64_t group_bytes = kPackedRows * op.weight.row_bytes;
   const std::byte* w[kStreams];
   __m512 sum[kStreams][kCols];
@@ -199,7 +198,7 @@ UNSWIFT_VNNI_INLINE Halves LoadBlock(const float* x, int64_t count) {
 }
 
 UNSWIFT_VNNI void LayOut(uint32_t offset, const float* x, int64_t k, float* out) {
-  const int64_t blocks = NumBlocks(k);
+  const int64_t blocks = CeilDiv(k, kQuantBlockSize);
   float* const scales = out + blocks * kBlockFloats;
   for (int64_t block = 0; block < blocks; ++block) {
     const Halves values = LoadBlock(x + block * kQuantBlockSize, k - block * kQuantBlockSize);
@@ -223,7 +222,9 @@ bool HasVnni() {
   return has;
 }
 
-int64_t VnniRowFloats(int64_t k) { return (NumBlocks(k) * (kBlockFloats + 2) + 15) / 16 * 16; }
+int64_t VnniRowFloats(int64_t k) {
+  return RoundUp(CeilDiv(k, kQuantBlockSize) * (kBlockFloats + 2), 16);
+}
 
 void VnniLayOutRow(DType dtype, const float* x, int64_t k, float* out) {
   LayOut(dtype == DType::kQ8_0 ? 128 : 8, x, k, out);

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "hwy/aligned_allocator.h"
+#include "unswift/base/integers.h"
 
 namespace unswift {
 
@@ -45,6 +46,11 @@ enum class ScratchSlot {
 inline float* ThreadScratch(ScratchSlot slot, int64_t count) {
   thread_local AlignedBuffer buffers[static_cast<int>(ScratchSlot::kNumSlots)];
   return buffers[static_cast<int>(slot)].Get(count);
+}
+
+/// The same for 16-bit elements (bf16).
+inline uint16_t* ThreadScratch16(ScratchSlot slot, int64_t count) {
+  return reinterpret_cast<uint16_t*>(ThreadScratch(slot, CeilDiv(count, 2)));
 }
 
 }  // namespace unswift
