@@ -40,4 +40,15 @@ class Budget {
   int64_t steps_ = 0, bytes_ = 0;
 };
 
+/// One level of nesting, as long as it lives.
+class Level {
+ public:
+  explicit Level(int& depth) : depth_(depth) { ++depth_; }
+  ~Level() { --depth_; }
+  Level(const Level&) = delete;
+
+ private:
+  int& depth_;
+};
+
 }  // namespace unswift::jinja

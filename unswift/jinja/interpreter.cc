@@ -48,14 +48,6 @@ class Interpreter {
     Interpreter& interpreter_;
     ScopePtr previous_;
   };
-  class Level {
-   public:
-    explicit Level(int& depth) : depth_(depth) { ++depth_; }
-    ~Level() { --depth_; }
-
-   private:
-    int& depth_;
-  };
 
   Result<> CheckDepth() const {
     const int limit = runtime_.budget.limits().max_depth;

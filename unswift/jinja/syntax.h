@@ -41,11 +41,11 @@ struct Argument {
 struct Expr {
   ExprKind kind;
   int line;
-  std::string text;
-  Value value;
-  std::vector<ExprPtr> items;
-  std::vector<Argument> named;
-  std::vector<std::string> symbols;
+  std::string text = {};
+  Value value = {};
+  std::vector<ExprPtr> items = {};
+  std::vector<Argument> named = {};
+  std::vector<std::string> symbols = {};
   int depth = 1;
 };
 
@@ -82,12 +82,12 @@ struct Branch {
 struct Statement {
   StatementKind kind;
   int line;
-  std::string text;
-  ExprPtr value, condition;
-  Target target;
-  Block body, otherwise;
-  std::vector<Branch> branches;
-  std::vector<Argument> parameters;  // value null: no default
+  std::string text = {};
+  ExprPtr value = {}, condition = {};
+  Target target = {};
+  Block body = {}, otherwise = {};
+  std::vector<Branch> branches = {};
+  std::vector<Argument> parameters = {};  // value null: no default
 };
 
 /// `source` is UTF-8. Errors: kInvalidData (syntax, too large, too deep), kUnsupported (a

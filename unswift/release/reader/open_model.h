@@ -18,13 +18,13 @@ struct OpenModelOptions {
   /// Compare every file of a release with its manifest before any tensor is used.
   bool check_digests = true;
   /// A public key that must have signed every file. Nothing of the model is used before.
-  std::optional<std::filesystem::path> require_signature;
+  std::optional<std::filesystem::path> require_signature = {};
   /// The least release_version that is taken: an older release, still well signed, is refused.
   /// Needs require_signature, as an unsigned number says nothing.
   int64_t min_version = 0;
   bool ignore_expiry = false;
   /// The private key of a recipient, for a sealed file.
-  std::optional<std::filesystem::path> unseal_key;
+  std::optional<std::filesystem::path> unseal_key = {};
 };
 
 /// The files of a model with every check of the options passed.
