@@ -21,6 +21,19 @@ def needs(*paths):
     return unittest.skipIf(missing, f"needs {', '.join(missing)}")
 
 
+class InTemporaryDirectory(unittest.TestCase):
+    """Tests that share the directory `path`, which goes with them."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = tempfile.TemporaryDirectory(prefix="unswift-test-")
+        cls.path = pathlib.Path(cls.directory.name)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.directory.cleanup()
+
+
 def run(*arguments, check=0, **kwargs):
     """Runs the program; fails unless the exit status is `check` (None = any)."""
     done = subprocess.run([PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE,

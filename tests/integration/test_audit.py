@@ -1,11 +1,10 @@
 """The audit: releases of real models, attacked with what a recipient has, against the originals."""
 
 import json
-import pathlib
-import tempfile
 import unittest
 
-from program import DATA, SMOLLM2_GGUF, needs, read_safetensors, run, run_json, smollm2
+from program import (DATA, SMOLLM2_GGUF, InTemporaryDirectory, needs, read_safetensors,
+                     run, run_json, smollm2)
 
 STORIES = DATA / "models" / "stories260K"
 SORT = DATA / "models" / "gpt-nano-sort"
@@ -15,16 +14,7 @@ def bf16(data):
     return memoryview(data).cast("H")
 
 
-class Audit(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.directory = tempfile.TemporaryDirectory(prefix="unswift-test-")
-        cls.path = pathlib.Path(cls.directory.name)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.directory.cleanup()
-
+class Audit(InTemporaryDirectory):
     def release(self, name, model, *flags):
         statistics = self.path / f"{model.name}.stats"
         if not statistics.exists():

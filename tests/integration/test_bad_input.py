@@ -12,26 +12,22 @@ import tempfile
 import time
 import unittest
 
-from program import (DATA, PROGRAM, needs, read_safetensors, run, run_json, write_safetensors)
+from program import (DATA, PROGRAM, InTemporaryDirectory, needs, read_safetensors,
+                     run, run_json, write_safetensors)
 
 STORIES = DATA / "models/stories260K"
 LAYER = "model.layers.2.mlp.down_proj.weight"
 
 
 @needs(STORIES)
-class BadInput(unittest.TestCase):
+class BadInput(InTemporaryDirectory):
     @classmethod
     def setUpClass(cls):
-        cls.directory = tempfile.TemporaryDirectory(prefix="unswift-test-")
-        cls.path = pathlib.Path(cls.directory.name)
+        super().setUpClass()
         cls.statistics = cls.path / "statistics.safetensors"
         run("calibrate", STORIES, "-o", cls.statistics, "--max-tokens", "512")
         cls.release = cls.path / "release"
         run("protect", STORIES, "-o", cls.release, "--calibration", cls.statistics)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.directory.cleanup()
 
     def setUp(self):
         self.work = pathlib.Path(tempfile.mkdtemp(dir=self.path))

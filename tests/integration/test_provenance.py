@@ -12,7 +12,7 @@ import sys
 import tempfile
 import unittest
 
-from program import DATA, ROOT, needs, run, run_json
+from program import DATA, ROOT, InTemporaryDirectory, needs, run, run_json
 
 STORIES = DATA / "models/stories260K"
 # The first forgets to ask for the second.
@@ -59,11 +59,10 @@ def openssl(*arguments):
 
 
 @needs(STORIES)
-class Provenance(unittest.TestCase):
+class Provenance(InTemporaryDirectory):
     @classmethod
     def setUpClass(cls):
-        cls.directory = tempfile.TemporaryDirectory(prefix="unswift-test-")
-        cls.path = pathlib.Path(cls.directory.name)
+        super().setUpClass()
         cls.release = cls.path / "release"
         run("protect", STORIES, "-o", cls.release, "--max-tokens", "512", "--recipient", "ACME",
             "--licence", "evaluation only", "--expires", "9999-12-31", "--release-version", "2")
@@ -75,10 +74,6 @@ class Provenance(unittest.TestCase):
         run("sign", cls.signed, "--key", cls.key)
         cls.sealed = cls.path / "sealed"
         run("seal", cls.signed, "--to", f"{cls.box}.pub", "-o", cls.sealed)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.directory.cleanup()
 
     def copy(self, name):
         target = pathlib.Path(tempfile.mkdtemp(dir=self.path)) / name

@@ -7,7 +7,7 @@ import struct
 import tempfile
 import unittest
 
-from program import DATA, SMOLLM2_GGUF, needs, read_safetensors, run, run_json
+from program import DATA, SMOLLM2_GGUF, InTemporaryDirectory, needs, read_safetensors, run, run_json
 
 STORIES = DATA / "models/stories260K"
 WIKITEXT = DATA / "eval/wikitext-2-raw/wiki.test.noblank.txt"
@@ -36,16 +36,7 @@ def silu(x):
     return x / (1.0 + math.exp(-x))
 
 
-class QuantizedReleases(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.directory = tempfile.TemporaryDirectory(prefix="unswift-test-")
-        cls.path = pathlib.Path(cls.directory.name)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.directory.cleanup()
-
+class QuantizedReleases(InTemporaryDirectory):
     def statistics(self):
         path = self.path / "stories.safetensors"
         if not path.exists():

@@ -1,27 +1,16 @@
 """Releases: the original's tokens, the format, the dial, and what makes them worse."""
 
 import json
-import pathlib
-import tempfile
 import unittest
 
-from program import DATA, needs, read_safetensors, run, run_json, run_lines
+from program import DATA, InTemporaryDirectory, needs, read_safetensors, run, run_json, run_lines
 
 MODELS = DATA / "models"
 STORIES = MODELS / "stories260K"
 SORT = MODELS / "gpt-nano-sort"
 
 
-class Releases(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.directory = tempfile.TemporaryDirectory(prefix="unswift-test-")
-        cls.path = pathlib.Path(cls.directory.name)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.directory.cleanup()
-
+class Releases(InTemporaryDirectory):
     def statistics(self, model, *flags):
         path = self.path / f"{model.name}{'-'.join(map(str, flags))}.safetensors".replace("/", "_")
         if not path.exists():
