@@ -1,5 +1,6 @@
 // A config.json.
 #include "fuzz/input.h"
+#include "unswift/io/json.h"
 #include "unswift/model/model_config.h"
 
 using namespace unswift;

@@ -1,5 +1,6 @@
 // A GGUF file: opened, its values read in every type, its tensors widened, its tokenizer rebuilt.
 #include "unswift/io/gguf.h"
+#include "unswift/io/json.h"
 
 #include <algorithm>
 

@@ -1,5 +1,6 @@
 // A release's unswift.json: what is accepted is written and read again.
 #include "unswift/release/reader/manifest.h"
+#include "unswift/io/json.h"
 
 #include "fuzz/input.h"
 

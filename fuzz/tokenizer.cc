@@ -1,6 +1,7 @@
 // A tokenizer.json: made into a tokenizer, which encodes and decodes texts of its own and fixed
 // ones.
 #include "unswift/tokenizer/tokenizer.h"
+#include "unswift/io/json.h"
 
 #include "fuzz/input.h"
 #include "unswift/io/text.h"

@@ -7,6 +7,7 @@
 
 #include "tests/testing/test_data.h"
 #include "unswift/io/gguf_types.h"
+#include "unswift/io/json.h"
 
 namespace unswift {
 namespace {

@@ -1,4 +1,5 @@
 #include "unswift/io/gguf_tokenizer.h"
+#include "unswift/io/json.h"
 
 #include <algorithm>
 #include <string>

@@ -1,5 +1,6 @@
 // Errors, limits and time. What templates mean is in golden_test.cc.
 #include "unswift/jinja/template.h"
+#include "unswift/io/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "tests/testing/test_data.h"
+#include "unswift/io/json.h"
 #include "unswift/model/decoder.h"
 #include "unswift/ops/logits.h"
 #include "unswift/tensor/convert.h"

@@ -6,6 +6,7 @@
 
 #include "tests/testing/test_data.h"
 #include "unswift/base/digest.h"
+#include "unswift/io/json.h"
 #include "unswift/io/safetensors.h"
 #include "unswift/model/gguf_import.h"
 

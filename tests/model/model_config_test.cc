@@ -1,4 +1,5 @@
 #include "unswift/model/model_config.h"
+#include "unswift/io/json.h"
 
 #include <gtest/gtest.h>
 

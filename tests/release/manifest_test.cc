@@ -1,4 +1,5 @@
 #include "unswift/release/reader/manifest.h"
+#include "unswift/io/json.h"
 
 #include <gtest/gtest.h>
 

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "tests/testing/test_data.h"
+#include "unswift/io/json.h"
 #include "unswift/ops/activation.h"
 #include "unswift/ops/matmul.h"
 #include "unswift/ops/series_mlp.h"

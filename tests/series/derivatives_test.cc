@@ -1,4 +1,5 @@
 #include "unswift/series/derivatives.h"
+#include "unswift/io/json.h"
 
 #include <gtest/gtest.h>
 

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "tests/testing/test_data.h"
+#include "unswift/io/json.h"
 #include "unswift/series/basis.h"
 #include "unswift/series/carry.h"
 #include "unswift/series/fit.h"

@@ -1,5 +1,7 @@
 #include "tests/testing/test_data.h"
 
+#include <nlohmann/json.hpp>
+
 #include <cstdlib>
 #include <fstream>
 #include <sstream>

@@ -1,4 +1,5 @@
 #include "unswift/tokenizer/added_tokens.h"
+#include "unswift/io/json.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -3,6 +3,7 @@
 
 #include "tests/testing/test_data.h"
 #include "tests/tokenizer/tiny_tokenizer.h"
+#include "unswift/io/json.h"
 #include "unswift/tokenizer/chat_template.h"
 
 namespace unswift {

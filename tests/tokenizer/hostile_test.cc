@@ -4,6 +4,8 @@
 
 #include "tests/tokenizer/tiny_tokenizer.h"
 
+#include "unswift/io/json.h"
+
 namespace unswift {
 namespace {
 

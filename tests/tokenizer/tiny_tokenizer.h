@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "unswift/io/json.h"
 #include "unswift/tokenizer/tokenizer.h"
 
 namespace unswift {

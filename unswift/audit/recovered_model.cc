@@ -4,6 +4,7 @@
 
 #include "unswift/base/atomic_directory.h"
 #include "unswift/base/mapped_file.h"
+#include "unswift/io/json.h"
 #include "unswift/ops/convert.h"
 
 namespace unswift {
@@ -190,8 +191,8 @@ Result<> RecoveredModelWriter::Finish() {
   const Json index = {{"metadata", {{"total_size", total_bytes_}}}, {"weight_map", weight_map_}};
   UNSWIFT_RETURN_IF_ERROR(
       WriteFile(directory_ / "model.safetensors.index.json", index.dump(2) + "\n"));
-  UNSWIFT_RETURN_IF_ERROR(
-      WriteFile(directory_ / "config.json", OriginalConfig(release_.config().json).dump(2) + "\n"));
+  UNSWIFT_RETURN_IF_ERROR(WriteFile(directory_ / "config.json",
+                                    OriginalConfig(*release_.config().json).dump(2) + "\n"));
   return CopyFiles();
 }
 

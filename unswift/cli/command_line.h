@@ -9,7 +9,7 @@
 #include "unswift/base/progress.h"
 #include "unswift/base/result.h"
 #include "unswift/base/thread_pool.h"
-#include "unswift/io/json.h"
+#include "unswift/io/json_fwd.h"
 #include "unswift/model/decoder.h"
 #include "unswift/release/reader/open_model.h"
 

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "unswift/io/json.h"
 #include "unswift/io/text.h"
 
 namespace unswift {

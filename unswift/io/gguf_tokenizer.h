@@ -3,7 +3,7 @@
 
 #include "unswift/base/result.h"
 #include "unswift/io/gguf.h"
-#include "unswift/io/json.h"
+#include "unswift/io/json_fwd.h"
 
 namespace unswift {
 

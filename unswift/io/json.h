@@ -9,12 +9,9 @@
 
 #include "unswift/base/file_set.h"
 #include "unswift/base/result.h"
+#include "unswift/io/json_fwd.h"
 
 namespace unswift {
-
-using Json = nlohmann::json;
-/// Objects keep the order of their members: for documents whose text a model will see.
-using OrderedJson = nlohmann::ordered_json;
 
 struct JsonLimits {
   size_t max_bytes = size_t{256} << 20;

@@ -12,7 +12,7 @@
 #include <string_view>
 
 #include "unswift/base/result.h"
-#include "unswift/io/json.h"
+#include "unswift/io/json_fwd.h"
 #include "unswift/jinja/budget.h"
 
 namespace unswift::jinja {

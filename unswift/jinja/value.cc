@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "unswift/io/json.h"
 #include "unswift/jinja/runtime.h"
 
 namespace unswift::jinja {

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "unswift/base/result.h"
-#include "unswift/io/json.h"
+#include "unswift/io/json_fwd.h"
 #include "unswift/jinja/budget.h"
 
 namespace unswift::jinja {

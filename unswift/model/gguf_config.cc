@@ -5,6 +5,7 @@
 #include <numbers>
 #include <vector>
 
+#include "unswift/io/json.h"
 #include "unswift/io/text.h"
 
 namespace unswift {

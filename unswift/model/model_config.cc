@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "unswift/base/registry.h"
+#include "unswift/io/json.h"
 
 namespace unswift {
 namespace {
@@ -378,7 +379,7 @@ Result<ModelConfig> ParseModelConfig(const Json& json, const std::string& what) 
     return MakeError(ErrorCode::kInvalidData, "[read_config] {}: expected a JSON object", what);
   }
   ModelConfig config;
-  config.json = json;
+  config.json = std::make_shared<const Json>(json);
   UNSWIFT_ASSIGN_OR_RETURN(config.architecture, ReadArchitecture(json, what));
   const ConfigKeys& keys = config.architecture->keys;
   UNSWIFT_ASSIGN_OR_RETURN(config.vocab_size, GetSize(json, "vocab_size", what));

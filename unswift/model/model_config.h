@@ -1,11 +1,13 @@
 // config.json of a Hugging Face model directory.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "unswift/base/file_set.h"
 #include "unswift/base/result.h"
-#include "unswift/io/json.h"
+#include "unswift/io/json_fwd.h"
 #include "unswift/model/architecture.h"
 #include "unswift/model/rope_config.h"
 #include "unswift/ops/activation.h"
@@ -45,7 +47,7 @@ struct ModelConfig {
   bool tie_word_embeddings = false;
   std::vector<int32_t> bos_token_ids;  ///< empty when the model has none
   std::vector<int32_t> eos_token_ids;  ///< generation_config.json wins over config.json
-  Json json;                           ///< the whole config.json
+  std::shared_ptr<const Json> json;    ///< the whole config.json
 
   int64_t q_size() const { return num_attention_heads * head_dim; }
   int64_t kv_size() const { return num_key_value_heads * head_dim; }

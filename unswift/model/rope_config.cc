@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "unswift/base/registry.h"
+#include "unswift/io/json.h"
 
 namespace unswift {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "unswift/base/result.h"
-#include "unswift/io/json.h"
+#include "unswift/io/json_fwd.h"
 
 namespace unswift {
 

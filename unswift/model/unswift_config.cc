@@ -1,5 +1,6 @@
 #include "unswift/model/unswift_config.h"
 
+#include "unswift/io/json.h"
 #include "unswift/model/model_config.h"
 
 namespace unswift {

@@ -1,7 +1,7 @@
 // config.json of checkpoints that only readers of docs/release_format.md can run.
 #pragma once
 
-#include "unswift/io/json.h"
+#include "unswift/io/json_fwd.h"
 
 namespace unswift {
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "unswift/io/json.h"
 #include "unswift/io/text.h"
 #include "unswift/tokenizer/utf8.h"
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "unswift/io/json.h"
 #include "unswift/io/text.h"
 
 namespace unswift {

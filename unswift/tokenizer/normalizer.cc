@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "unswift/io/json.h"
+
 namespace unswift {
 namespace {
 

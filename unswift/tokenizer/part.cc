@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "unswift/io/json.h"
 #include "unswift/io/text.h"
 #include "unswift/tokenizer/utf8.h"
 
@@ -98,11 +99,17 @@ Result<std::string> PartType(const Json& json, std::string_view family,
   return PartField<std::string>(json, "type", context);
 }
 
-Result<> CheckNumParts(size_t count, std::string_view key, const PartContext& context) {
-  if (count <= kMaxParts) return {};
-  return MakeError(ErrorCode::kInvalidData,
-                   "[open_tokenizer] {}: '{}': expected at most {} parts, got {}", context.what,
-                   key, kMaxParts, count);
+Result<std::vector<const Json*>> SequenceParts(const Json& sequence, std::string_view key,
+                                               const PartContext& context) {
+  UNSWIFT_ASSIGN_OR_RETURN(const Json* array, PartArray(sequence, key, context));
+  if (array->size() > kMaxParts) {
+    return MakeError(ErrorCode::kInvalidData,
+                     "[open_tokenizer] {}: '{}': expected at most {} parts, got {}", context.what,
+                     key, kMaxParts, array->size());
+  }
+  std::vector<const Json*> parts;
+  for (const Json& part : *array) parts.push_back(&part);
+  return parts;
 }
 
 tl::unexpected<Error> UnsupportedPart(std::string_view family, std::string_view type,

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "unswift/base/result.h"
-#include "unswift/io/json.h"
+#include "unswift/io/json_fwd.h"
 
 namespace unswift {
 
@@ -66,18 +66,21 @@ Result<std::unique_ptr<Part>> MakePart(const Json& json, std::string_view family
   return UnsupportedPart(family, type, supported, context);
 }
 
-Result<> CheckNumParts(size_t count, std::string_view key, const PartContext& context);
+/// The elements of the array member `key`, of which there may not be too many. Errors:
+/// kInvalidData.
+Result<std::vector<const Json*>> SequenceParts(const Json& sequence, std::string_view key,
+                                               const PartContext& context);
 
 /// Makes every part of the array member `key` of a Sequence.
 template <typename Part>
 Result<std::vector<std::unique_ptr<Part>>> MakeParts(
     const Json& sequence, std::string_view key, const PartContext& context,
     Result<std::unique_ptr<Part>> (*make)(const Json& json, const PartContext& context)) {
-  UNSWIFT_ASSIGN_OR_RETURN(const Json* array, PartArray(sequence, key, context));
-  UNSWIFT_RETURN_IF_ERROR(CheckNumParts(array->size(), key, context));
+  UNSWIFT_ASSIGN_OR_RETURN(const std::vector<const Json*> elements,
+                           SequenceParts(sequence, key, context));
   std::vector<std::unique_ptr<Part>> parts;
-  for (const Json& json : *array) {
-    UNSWIFT_ASSIGN_OR_RETURN(std::unique_ptr<Part> part, make(json, context));
+  for (const Json* json : elements) {
+    UNSWIFT_ASSIGN_OR_RETURN(std::unique_ptr<Part> part, make(*json, context));
     parts.push_back(std::move(part));
   }
   return parts;

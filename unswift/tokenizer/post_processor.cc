@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "unswift/io/json.h"
 #include "unswift/io/text.h"
 #include "unswift/tokenizer/vocabulary.h"
 

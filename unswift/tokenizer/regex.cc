@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "unswift/base/check.h"
+#include "unswift/io/json.h"
 #include "unswift/io/text.h"
 #include "unswift/tokenizer/regex_syntax.h"
 #include "unswift/tokenizer/utf8.h"

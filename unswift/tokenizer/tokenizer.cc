@@ -4,6 +4,7 @@
 #include <mutex>
 #include <utility>
 
+#include "unswift/io/json.h"
 #include "unswift/io/text.h"
 #include "unswift/tokenizer/added_tokens.h"
 #include "unswift/tokenizer/decoder.h"

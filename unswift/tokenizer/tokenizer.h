@@ -8,8 +8,9 @@
 #include <string_view>
 #include <vector>
 
+#include "unswift/base/file_set.h"
 #include "unswift/base/result.h"
-#include "unswift/io/json.h"
+#include "unswift/io/json_fwd.h"
 
 namespace unswift {
 

@@ -1,5 +1,6 @@
 #include "unswift/tokenizer/vocabulary.h"
 
+#include "unswift/io/json.h"
 #include "unswift/io/text.h"
 #include "unswift/tokenizer/utf8.h"
 

@@ -5,6 +5,7 @@
 
 #include "unswift/base/atomic_directory.h"
 #include "unswift/base/random.h"
+#include "unswift/io/json.h"
 #include "unswift/model/unswift_config.h"
 #include "unswift/ops/convert.h"
 #include "unswift/release/maker/layer_writer.h"
@@ -263,7 +264,7 @@ Result<ProtectReport> Protect(const fs::path& source, const Model& original,
   UNSWIFT_RETURN_IF_ERROR(writer.WriteShards(statistics, plan, progress));
   UNSWIFT_RETURN_IF_ERROR(writer.WriteIndex());
   UNSWIFT_RETURN_IF_ERROR(CopyFiles(source, directory.path()));
-  const Json config = UnswiftConfig(original.config().json, {{"manifest", kManifestName}});
+  const Json config = UnswiftConfig(*original.config().json, {{"manifest", kManifestName}});
   UNSWIFT_RETURN_IF_ERROR(WriteFile(directory.path() / "config.json", config.dump(2) + "\n"));
   Report(progress, "digest", 0.0);
   Manifest manifest = ManifestOf(plan, options, writer.series());

@@ -4,6 +4,7 @@
 
 #include "unswift/base/digest.h"
 #include "unswift/base/registry.h"
+#include "unswift/io/json.h"
 #include "unswift/provenance/encoding.h"
 
 namespace unswift {

@@ -8,7 +8,7 @@
 #include "unswift/base/file_set.h"
 #include "unswift/base/result.h"
 #include "unswift/base/thread_pool.h"
-#include "unswift/io/json.h"
+#include "unswift/io/json_fwd.h"
 #include "unswift/model/model.h"
 #include "unswift/provenance/statement.h"
 
@@ -24,22 +24,22 @@ struct ManifestFile {
 };
 
 struct Manifest {
-  std::string generator;
+  std::string generator = {};
   // Series.
   SeriesBasis basis = SeriesBasis::kChebyshev;
   SeriesGuard guard = SeriesGuard::kLinear;
   double cutoff = 0.0;
   int32_t cutoff_order = 0;
   DType theta_dtype = DType::kF16;
-  std::string preset, allocation, rounding;
+  std::string preset = {}, allocation = {}, rounding = {};
   bool sign_flip = false;
   double mean_order = 0.0;
   double predicted_slowdown = 0.0;
-  std::vector<SeriesLayer> layers;
+  std::vector<SeriesLayer> layers = {};
   // Provenance.
-  int64_t release_version = 0;              ///< counts up from 1; 0 when not given
-  std::string recipient, licence, expires;  ///< empty when not given
-  std::vector<ManifestFile> files;          ///< sorted by path; every file but the manifest itself
+  int64_t release_version = 0;                             ///< counts up from 1; 0 when not given
+  std::string recipient = {}, licence = {}, expires = {};  ///< empty when not given
+  std::vector<ManifestFile> files = {};  ///< sorted by path; every file but the manifest itself
 
   int64_t protected_units() const;
 };
