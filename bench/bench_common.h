@@ -47,7 +47,16 @@ inline std::vector<float> RandomFloats(int64_t count, uint64_t seed, double scal
 class BenchWeight {
  public:
   BenchWeight(DType dtype, int64_t rows, int64_t cols) {
-    if (IsQuantized(dtype)) return MakePacked(dtype, rows, cols);
+    if (IsQuantized(dtype)) {
+      MakePacked(dtype, rows, cols);
+    } else {
+      MakePlain(dtype, rows, cols);
+    }
+  }
+  const MatrixView& view() const { return view_; }
+
+ private:
+  void MakePlain(DType dtype, int64_t rows, int64_t cols) {
     const int64_t row_bytes = cols * BlockBytes(dtype);
     bytes_.resize(rows * row_bytes);
     constexpr int64_t kDistinct = 61;
@@ -61,9 +70,6 @@ class BenchWeight {
     }
     view_ = {dtype, rows, cols, row_bytes, bytes_.data()};
   }
-  const MatrixView& view() const { return view_; }
-
- private:
   void MakePacked(DType dtype, int64_t rows, int64_t cols) {
     bytes_.resize(PackedView(dtype, rows, cols, nullptr).num_bytes());
     view_ = PackedView(dtype, rows, cols, bytes_.data());
