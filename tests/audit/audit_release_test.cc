@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "tests/testing/opened_model.h"
 #include "tests/testing/test_data.h"
 #include "tests/testing/tiny_model.h"
 #include "unswift/audit/audit.h"
@@ -25,12 +26,7 @@ class AuditTest : public testing::Test {
     statistics_ = Calibrate(decoder, windows, {}, {}).value();
   }
 
-  std::vector<int32_t> Text(int start) const {
-    std::vector<int32_t> ids;
-    const int vocab = tiny_.config["vocab_size"];
-    for (int i = 0; i < 30; ++i) ids.push_back((start * i * i + 5 * i + start) % vocab);
-    return ids;
-  }
+  std::vector<int32_t> Text(int start) const { return TinyText(tiny_, start); }
 
   void Protect(ProtectOptions options) {
     std::filesystem::remove_all(release_);
@@ -73,22 +69,7 @@ class AuditTest : public testing::Test {
   double LogitError() {
     const OpenedModel recovered = OpenModel(recovered_, {}, pool_).value();
     EXPECT_FALSE(recovered.model.is_release());
-    Decoder decoder(recovered.model, pool_);
-    const auto cache = decoder.MakeCache();
-    const auto ids = Text(3);
-    const auto expected = ReferenceLogits(tiny_, ids);
-    const SequenceInput input{cache.get(), ids};
-    const ConstRows hidden = decoder.Forward({&input, 1}).value();
-    const int64_t vocab = recovered.model.config().vocab_size;
-    std::vector<float> logits(hidden.rows * vocab);
-    decoder.Logits(hidden, Rows(logits.data(), hidden.rows, vocab));
-    double error = 0.0;
-    for (int64_t r = 0; r < hidden.rows; ++r) {
-      for (int64_t i = 0; i < vocab; ++i) {
-        error = std::max(error, std::abs(logits[r * vocab + i] - expected[r][i]));
-      }
-    }
-    return error;
+    return LargestLogitError(recovered.model, tiny_, Text(3), pool_);
   }
 
   TempDir directory_;

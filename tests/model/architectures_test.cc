@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "tests/testing/opened_model.h"
 #include "tests/testing/test_data.h"
 #include "unswift/io/json.h"
 #include "unswift/model/decoder.h"
@@ -33,16 +34,6 @@ struct GoldenPrompt {
   Ids ids, greedy;
   Logits logits;  // of every position
 };
-
-Model Open(const fs::path& directory) {
-  auto config = ReadModelConfig(directory);
-  EXPECT_TRUE(config.has_value()) << config.error().message;
-  auto checkpoint = Checkpoint::Open(directory);
-  EXPECT_TRUE(checkpoint.has_value()) << checkpoint.error().message;
-  auto model = Model::Bind(std::move(*config), std::move(*checkpoint));
-  EXPECT_TRUE(model.has_value()) << model.error().message;
-  return std::move(*model);
-}
 
 /// A copy of a checkpoint with every tensor rounded to bfloat16.
 void WriteBf16(const fs::path& source, const fs::path& target) {
@@ -116,7 +107,7 @@ class ArchitectureTest : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(ArchitectureTest, PrefillInOneGoInChunksAndTokenByToken) {
-  const Model model = Open(directory());
+  const Model model = OpenPlainModel(directory());
   Decoder decoder(model, pool_);
   for (const GoldenPrompt& prompt : prompts_) {
     for (const size_t chunk : {prompt.ids.size(), size_t{7}, size_t{1}}) {
@@ -128,7 +119,7 @@ TEST_P(ArchitectureTest, PrefillInOneGoInChunksAndTokenByToken) {
 }
 
 TEST_P(ArchitectureTest, GreedyIdsAreEqual) {
-  const Model model = Open(directory());
+  const Model model = OpenPlainModel(directory());
   Decoder decoder(model, pool_);
   for (const GoldenPrompt& prompt : prompts_) {
     ASSERT_EQ(prompt.greedy.size(), 64u);
@@ -147,7 +138,7 @@ TEST_P(ArchitectureTest, GreedyIdsAreEqual) {
 }
 
 TEST_P(ArchitectureTest, RaggedBatchEqualsSingleRuns) {
-  const Model model = Open(directory());
+  const Model model = OpenPlainModel(directory());
   Decoder decoder(model, pool_);
   // Two passes, so that caches of unequal lengths meet too.
   std::vector<std::unique_ptr<KvCache>> caches, single;
@@ -185,7 +176,7 @@ TEST_P(ArchitectureTest, RaggedBatchEqualsSingleRuns) {
 TEST_P(ArchitectureTest, Bf16WeightsAreClose) {
   const TempDir rounded;
   WriteBf16(directory(), rounded.path());
-  const Model model = Open(rounded.path());
+  const Model model = OpenPlainModel(rounded.path());
   Decoder decoder(model, pool_);
   for (const GoldenPrompt& prompt : prompts_) {
     for (const size_t chunk : {prompt.ids.size(), size_t{1}}) {

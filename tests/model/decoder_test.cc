@@ -5,21 +5,12 @@
 
 #include <cmath>
 
+#include "tests/testing/opened_model.h"
 #include "tests/testing/test_data.h"
 #include "tests/testing/tiny_model.h"
 
 namespace unswift {
 namespace {
-
-Model Open(const std::filesystem::path& directory) {
-  auto config = ReadModelConfig(directory);
-  EXPECT_TRUE(config.has_value()) << config.error().message;
-  auto checkpoint = Checkpoint::Open(directory);
-  EXPECT_TRUE(checkpoint.has_value()) << checkpoint.error().message;
-  auto model = Model::Bind(std::move(*config), std::move(*checkpoint));
-  EXPECT_TRUE(model.has_value()) << model.error().message;
-  return std::move(*model);
-}
 
 using Ids = std::vector<int32_t>;
 
@@ -71,7 +62,7 @@ class DecoderTest : public testing::TestWithParam<Case> {
 };
 
 TEST_P(DecoderTest, PrefillInOneGoChunksAndSteps) {
-  const Model model = Open(directory_.path());
+  const Model model = OpenPlainModel(directory_.path());
   Decoder decoder(model, pool_);
   const auto whole = decoder.MakeCache();
   ExpectLogits(expected_, 0, RunIds(decoder, *whole, ids_), "one go");
@@ -88,7 +79,7 @@ TEST_P(DecoderTest, PrefillInOneGoChunksAndSteps) {
 }
 
 TEST_P(DecoderTest, RaggedBatchEqualsSingleRuns) {
-  const Model model = Open(directory_.path());
+  const Model model = OpenPlainModel(directory_.path());
   Decoder decoder(model, pool_);
   const std::vector<Ids> prompts = {{1, 2, 3, 4, 5}, {7}, {3, 3, 3, 8, 0, 1, 2, 6, 5, 4, 1}};
   std::vector<std::unique_ptr<KvCache>> caches;
@@ -115,7 +106,7 @@ TEST_P(DecoderTest, RaggedBatchEqualsSingleRuns) {
 }
 
 TEST_P(DecoderTest, RefusesWhatDoesNotFit) {
-  const Model model = Open(directory_.path());
+  const Model model = OpenPlainModel(directory_.path());
   Decoder decoder(model, pool_);
   const auto cache = decoder.MakeCache();
   const auto refused = [&](const Ids& ids) {
@@ -132,7 +123,7 @@ TEST_P(DecoderTest, RefusesWhatDoesNotFit) {
 }
 
 TEST_P(DecoderTest, SameBitsForAnyNumberOfThreads) {
-  const Model model = Open(directory_.path());
+  const Model model = OpenPlainModel(directory_.path());
   std::vector<std::vector<float>> first;
   for (int threads : {1, 2, 3}) {
     ThreadPool pool(threads);

@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "unswift/base/random.h"
+#include "unswift/base/thread_pool.h"
 #include "unswift/ops/cpu/targets.h"
+#include "unswift/ops/matmul.h"
 #include "unswift/tensor/convert.h"
 #include "unswift/tensor/packed.h"
 #include "unswift/tensor/rows.h"
@@ -114,6 +116,33 @@ class TestPackedWeight {
   int64_t rows_, cols_, misalign_;
   std::vector<std::byte> bytes_;
 };
+
+/// y = x W^T has the same bits for 1, 2 and 3 threads, whatever kernel serves the number of rows.
+inline void ExpectSameBitsForAnyNumberOfThreads(const MatrixView& weight) {
+  for (const int64_t m : {1, 6, 40}) {
+    std::vector<std::vector<float>> results;
+    for (const int threads : {1, 2, 3}) {
+      ThreadPool pool(threads);
+      TestRows x(m, weight.cols, 1), y(m, weight.rows, 2);
+      MatMul(x.view(), weight, nullptr, y.view(), pool);
+      results.push_back(y.memory());
+    }
+    EXPECT_EQ(results[0], results[1]);
+    EXPECT_EQ(results[0], results[2]);
+  }
+}
+
+/// Each row of a skinny batch has the bits that it has alone.
+inline void ExpectARowDoesNotDependOnItsNeighbours(const MatrixView& weight) {
+  ThreadPool pool(2);
+  TestRows x(kSkinnyRows, weight.cols, 1);
+  for (int64_t m = 1; m <= kSkinnyRows; ++m) {
+    TestRows batch(m, weight.rows, 2), single(1, weight.rows, 3);
+    MatMul(x.view().Slice(0, m), weight, nullptr, batch.view(), pool);
+    MatMul(x.view().Slice(m - 1, 1), weight, nullptr, single.view(), pool);
+    EXPECT_TRUE(std::ranges::equal(batch.view().row(m - 1), single.view().row(0))) << m;
+  }
+}
 
 inline const DType kQuantizedTypes[] = {DType::kQ8_0, DType::kQ4_0};
 inline const DType kFloatTypes[] = {DType::kF32, DType::kF16, DType::kBF16};

@@ -151,32 +151,13 @@ TEST_P(MatMulTest, ColumnAndRowViews) {
 
 TEST_P(MatMulTest, SameBitsForAnyNumberOfThreads) {
   for (const DType dtype : kFloatTypes) {
-    const TestWeight weight(dtype, 500, 577, 4);
-    for (const int64_t m : {1, 6, 40}) {
-      std::vector<std::vector<float>> results;
-      for (const int threads : {1, 2, 3}) {
-        ThreadPool pool(threads);
-        TestRows x(m, 577, 1), y(m, 500, 2);
-        MatMul(x.view(), weight.view(), nullptr, y.view(), pool);
-        results.push_back(y.memory());
-      }
-      EXPECT_EQ(results[0], results[1]);
-      EXPECT_EQ(results[0], results[2]);
-    }
+    ExpectSameBitsForAnyNumberOfThreads(TestWeight(dtype, 500, 577, 4).view());
   }
 }
 
 TEST_P(MatMulTest, ARowDoesNotDependOnItsNeighbours) {
-  ThreadPool pool(2);
   for (const DType dtype : kFloatTypes) {
-    const TestWeight weight(dtype, 37, 203, 4);
-    TestRows x(kSkinnyRows, 203, 1);
-    for (int64_t m = 1; m <= kSkinnyRows; ++m) {
-      TestRows batch(m, 37, 2), single(1, 37, 3);
-      MatMul(x.view().Slice(0, m), weight.view(), nullptr, batch.view(), pool);
-      MatMul(x.view().Slice(m - 1, 1), weight.view(), nullptr, single.view(), pool);
-      EXPECT_TRUE(std::ranges::equal(batch.view().row(m - 1), single.view().row(0))) << m;
-    }
+    ExpectARowDoesNotDependOnItsNeighbours(TestWeight(dtype, 37, 203, 4).view());
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "tests/testing/opened_model.h"
 #include "tests/testing/test_data.h"
 #include "tests/testing/tiny_model.h"
 #include "unswift/model/decoder.h"
@@ -69,12 +70,7 @@ class ProtectTest : public testing::Test {
     statistics_ = recorder.Finish();
   }
 
-  Ids Text(int start) const {
-    Ids ids;
-    const int vocab = tiny_.config["vocab_size"];
-    for (int i = 0; i < 30; ++i) ids.push_back((start * i * i + 5 * i + start) % vocab);
-    return ids;
-  }
+  Ids Text(int start) const { return TinyText(tiny_, start); }
 
   static ProtectOptions Options(double order) {
     ProtectOptions options;
@@ -92,22 +88,7 @@ class ProtectTest : public testing::Test {
   double LogitError() {
     const OpenedModel release = OpenModel(target_, {}, pool_).value();
     EXPECT_TRUE(release.model.is_release());
-    Decoder decoder(release.model, pool_);
-    const auto cache = decoder.MakeCache();
-    const Ids ids = Text(3);
-    const auto expected = ReferenceLogits(tiny_, ids);
-    const SequenceInput input{cache.get(), ids};
-    const ConstRows hidden = decoder.Forward({&input, 1}).value();
-    const int64_t vocab = release.model.config().vocab_size;
-    std::vector<float> logits(hidden.rows * vocab);
-    decoder.Logits(hidden, Rows(logits.data(), hidden.rows, vocab));
-    double error = 0.0;
-    for (int64_t r = 0; r < hidden.rows; ++r) {
-      for (int64_t i = 0; i < vocab; ++i) {
-        error = std::max(error, std::abs(logits[r * vocab + i] - expected[r][i]));
-      }
-    }
-    return error;
+    return LargestLogitError(release.model, tiny_, Text(3), pool_);
   }
 
   /// LogitError of a release, which is removed again.
