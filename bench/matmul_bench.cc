@@ -11,9 +11,10 @@ namespace {
 
 /// Compares some outputs with the oracle; every row and dtype of the benchmark passes here first.
 bool IsCorrect(ConstRows x, const MatrixView& weight, ConstRows y) {
-  for (const int64_t first : {int64_t{0}, weight.rows - 8}) {
-    const auto expected = reference::MatMul(x.Slice(x.rows - 1, 1), weight.Rows(first, 8), nullptr);
-    for (int64_t i = 0; i < 8; ++i) {
+  for (const int64_t first : {int64_t{0}, weight.rows - kPackedRows}) {
+    const auto expected =
+        reference::MatMul(x.Slice(x.rows - 1, 1), weight.Rows(first, kPackedRows), nullptr);
+    for (int64_t i = 0; i < kPackedRows; ++i) {
       const double error = std::abs(y.row(x.rows - 1)[first + i] - expected.y.at(0, i));
       if (!(error <= 1e-4 * expected.magnitude.at(0, i))) return false;
     }

@@ -41,7 +41,8 @@ void StreamingMatMul(ConstRows x, const MatrixView& weight, const float* bias, R
   for (int64_t i = 0; i < x.rows; ++i) {
     HWY_DYNAMIC_DISPATCH(LayOutRow)(weight.dtype, x.row(i).data(), k, laid_out + i * x_stride);
   }
-  const SkinnyMatMul op{laid_out, x_stride, weight, bias, y, accumulate};
+  // The processors that were measured to want 8 (matmul-inl.h) are those with AMX.
+  const SkinnyMatMul op{laid_out, x_stride, weight, bias, y, accumulate, UsesAmx()};
   const int64_t work_per_row = std::max<int64_t>(k * x.rows, 1);
   const int64_t grain = RoundUp(std::max<int64_t>(kMinWorkPerThread / work_per_row, 1), 4);
   pool.ParallelFor(weight.rows, grain, [&](int64_t begin, int64_t end) {

@@ -15,6 +15,7 @@ struct SkinnyMatMul {
   const float* bias = nullptr;
   Rows y;
   bool accumulate = false;
+  bool wants_8_streams = false;  ///< of weights, instead of 4 (float kernel)
 };
 
 }  // namespace unswift
