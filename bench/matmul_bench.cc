@@ -10,19 +10,20 @@ namespace unswift {
 namespace {
 
 /// Compares some outputs with the oracle; every row and dtype of the benchmark passes here first.
-bool IsCorrect(ConstRows x, const MatrixView& weight, ConstRows y) {
+bool IsCorrect(ConstRows x, const MatrixView& weight, ConstRows y, double tolerance) {
   for (const int64_t first : {int64_t{0}, weight.rows - kPackedRows}) {
     const auto expected =
         reference::MatMul(x.Slice(x.rows - 1, 1), weight.Rows(first, kPackedRows), nullptr);
     for (int64_t i = 0; i < kPackedRows; ++i) {
       const double error = std::abs(y.row(x.rows - 1)[first + i] - expected.y.at(0, i));
-      if (!(error <= 1e-4 * expected.magnitude.at(0, i))) return false;
+      if (!(error <= tolerance * expected.magnitude.at(0, i))) return false;
     }
   }
   return true;
 }
 
-void BM_MatMul(benchmark::State& state, DType dtype, int64_t weight_bytes) {
+void BM_MatMul(benchmark::State& state, DType dtype, int64_t weight_bytes,
+               ActivationPrecision precision = ActivationPrecision::kFloat32) {
   const int64_t m = state.range(0), k = state.range(1);
   const int threads = static_cast<int>(state.range(2));
   const int64_t row_bytes = k / BlockElements(dtype) * BlockBytes(dtype);
@@ -39,10 +40,15 @@ void BM_MatMul(benchmark::State& state, DType dtype, int64_t weight_bytes) {
   const ConstRows x_rows(x.data(), m, k);
   const Rows y_rows(y.data(), m, n);
   ThreadPool& pool = PoolOf(threads);
-  MatMul(x_rows, weight, nullptr, y_rows, pool);
-  if (!IsCorrect(x_rows, weight, y_rows)) return state.SkipWithError("wrong result");
+  const auto multiply = [&] {
+    MatMul(x_rows, weight, nullptr, y_rows, pool, MatMulMode::kOverwrite, precision);
+  };
+  multiply();
+  // Half an ulp of bf16, or what float32 sums may add up to.
+  const double tolerance = precision == ActivationPrecision::kBF16 ? 0x1p-8 : 1e-4;
+  if (!IsCorrect(x_rows, weight, y_rows, tolerance)) return state.SkipWithError("wrong result");
   for (auto _ : state) {
-    MatMul(x_rows, weight, nullptr, y_rows, pool);
+    multiply();
     benchmark::ClobberMemory();
   }
   Report(state, double(weight.num_bytes()), 2.0 * m * n * k, threads);
@@ -67,6 +73,9 @@ BENCHMARK_CAPTURE(BM_MatMul, q8_0, DType::kQ8_0, kLarge)->Apply(Streaming);
 BENCHMARK_CAPTURE(BM_MatMul, q4_0, DType::kQ4_0, kLarge)->Apply(Streaming);
 BENCHMARK_CAPTURE(BM_MatMul, q8_0_prefill, DType::kQ8_0, kSmall / 2)->Apply(Tiled);
 BENCHMARK_CAPTURE(BM_MatMul, bf16_prefill, DType::kBF16, kSmall)->Apply(Tiled);
+BENCHMARK_CAPTURE(BM_MatMul, bf16_activations_prefill, DType::kBF16, kSmall,
+                  ActivationPrecision::kBF16)
+    ->Apply(Tiled);
 BENCHMARK_CAPTURE(BM_MatMul, f32_prefill, DType::kF32, 2 * kSmall)->Apply(Tiled);
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "unswift/ops/attention.h"
+#include "unswift/ops/cpu/bf16_gemm.h"
 
 #include <algorithm>
 
@@ -67,7 +68,7 @@ double Tolerance(ConstRows q, const Cache& cache, double scale) {
       }
     }
   }
-  const bool amx = q.rows > 4 && kv.head_dim % 32 == 0 && MatMulUsesAmx(DType::kBF16);
+  const bool amx = q.rows > 4 && kv.head_dim % 32 == 0 && UsesAmx();
   const double cut = amx ? 2.0 * 0x1p-17 : 0.0;
   const double terms = (amx ? 4.0 : 1.0) * kv.head_dim + 2 + 4;
   const double score_error = (terms * kUnitRoundoff + cut) * scale * largest_dot;

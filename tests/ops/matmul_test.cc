@@ -18,16 +18,16 @@ UNSWIFT_INSTANTIATE_FOR_EVERY_TARGET(MatMulTest);
 // log2(N) additions across lanes, the bias, the old value.
 // GEMM: whatever oneDNN's blocking, a product passes through at most k additions and its own
 // rounding; then one addition per block of 2048 columns (beta = 1), bias, and old value.
-// AMX: an activation's cut (2^-17; the weights' is exact for bf16 and f16), and at most 4 (k + 1)
-// roundings of a sum of up to four products per term.
+// bf16 parts: an activation's cut (2^-17; the weights' is exact for bf16 and f16), and at most 4 (k
+// + 1) roundings of a sum of up to four products per term.
 double BoundFactor(int64_t m, int64_t k, DType weight) {
   const double lanes = static_cast<double>(CurrentKernelLanes());
   const bool streaming = m <= kSkinnyRows;
-  const bool amx = !streaming && MatMulUsesAmx(weight);
-  const double c = streaming ? 2.0 * std::ceil(k / (2.0 * lanes)) + std::log2(lanes) + 2.0
-                   : amx     ? 4.0 * (k + 1.0) + 2.0
-                             : k + 1.0 + k / 2048 + 2.0;
-  const double cut = amx ? 0x1p-17 : 0.0;
+  const bool bf16_parts = !streaming && MatMulUsesBf16Parts(weight);
+  const double c = streaming    ? 2.0 * std::ceil(k / (2.0 * lanes)) + std::log2(lanes) + 2.0
+                   : bf16_parts ? 4.0 * (k + 1.0) + 2.0
+                                : k + 1.0 + k / 2048 + 2.0;
+  const double cut = bf16_parts ? 0x1p-17 : 0.0;
   return cut + c * kUnitRoundoff / (1.0 - c * kUnitRoundoff);
 }
 
@@ -109,18 +109,22 @@ TEST_P(MatMulTest, TypicalErrorIsOfFloat32Level) {
   }
 }
 
-TEST_P(MatMulTest, RoundedActivationsStayWithinBf16) {
+// Several tiles of rows, columns and k, none of them whole.
+TEST_P(MatMulTest, RoundedActivationsAreRoundedAndNothingElse) {
+  constexpr int64_t kM = 117, kN = 300, kK = 1100;
   ThreadPool pool(2);
-  const TestWeight weight(DType::kBF16, 70, 300, 4);
-  TestRows x(50, 300, 1), y(50, 70, 2);
+  const TestWeight weight(DType::kBF16, kN, kK, 4);
+  TestRows x(kM, kK, 1), y(kM, kN, 2);
   MatMul(x.view(), weight.view(), nullptr, y.view(), pool, MatMulMode::kOverwrite,
          ActivationPrecision::kBF16);
-  const auto expected = reference::MatMul(x.view(), weight.view(), nullptr);
-  for (int64_t r = 0; r < 50; ++r) {
-    for (int64_t c = 0; c < 70; ++c) {
-      ASSERT_NEAR(y.view().row(r)[c], expected.y.at(r, c), 0x1p-8 * expected.magnitude.at(r, c));
+  if (MatMulUsesBf16Parts(DType::kBF16, ActivationPrecision::kBF16)) {
+    std::vector<std::byte> rounded(kK * BlockBytes(DType::kBF16));
+    for (int64_t r = 0; r < kM; ++r) {
+      RowFromF32(DType::kBF16, x.view().row(r), rounded.data());
+      RowToF32(DType::kBF16, rounded.data(), x.view().row(r));
     }
   }
+  ExpectWithinBound(x.view(), weight.view(), nullptr, {}, y.view());
 }
 
 TEST_P(MatMulTest, EmptyInnerDimensionGivesTheBias) {

@@ -71,7 +71,7 @@ double RoundingFactor(int64_t m, int64_t k, DType dtype) {
   const double blocks = static_cast<double>((k + kQuantBlockSize - 1) / kQuantBlockSize);
   const double c = m <= kSkinnyRows ? 32.0 + blocks + 5.0 : k + 1.0 + k / 2048 + 4.0;
   const double streaming = c * kUnitRoundoff / (1.0 - c * kUnitRoundoff);
-  if (m <= kSkinnyRows || !MatMulUsesAmx(dtype)) return streaming;
+  if (m <= kSkinnyRows || !MatMulUsesBf16Parts(dtype)) return streaming;
   const double cuts = dtype == DType::kQ8_0 ? 2.0 * 0x1p-17 : 0x1p-17;
   return cuts + 4.0 * streaming;
 }

@@ -32,7 +32,7 @@ struct AttentionOptions {
 /// Shapes: q, out [q_len, num_heads * head_dim]; not overlapping.
 /// Accumulates in: float32 with the running maximum subtracted (online softmax, arXiv 2205.14135);
 ///   memory linear in kv_len. Stored halves are widened. Many rows on AMX: operands of both
-///   products cut into two bf16 parts (2^-17 of each), see ops/cpu/amx_gemm.h.
+///   products cut into two bf16 parts (2^-17 of each), see ops/cpu/bf16_gemm.h.
 /// Cost: positions outside of every row's window are not read.
 void Attention(ConstRows q, const KvView& kv, const AttentionOptions& options, Rows out,
                ThreadPool& pool);

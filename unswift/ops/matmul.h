@@ -15,7 +15,7 @@ enum class MatMulMode {
 /// How exactly activations enter products of many rows.
 enum class ActivationPrecision {
   kFloat32,  ///< as they are
-  kBF16,     ///< rounded to bf16 where the processor multiplies those faster (AMX)
+  kBF16,     ///< rounded to bf16 where the processor multiplies those faster
 };
 
 /// Multiplies activations by a weight matrix as checkpoints store it (one row per output).
@@ -26,10 +26,9 @@ enum class ActivationPrecision {
 ///   block of 32 to 1 / 32,512 of their largest (packed_matmul_test.cc has the bound).
 /// Deterministic: y does not depend on the number of threads.
 /// A weight that is not finite makes its outputs not finite.
-/// Cost: up to kSkinnyRows rows the weights are streamed once from memory. Beyond, tiles of them
-/// are
-///   multiplied by AMX, operands cut into bf16 parts (ops/cpu/amx_gemm.h), or else widened and
-///   multiplied by oneDNN's float32 GEMM.
+/// Cost: up to kSkinnyRows rows the weights are streamed once from memory. Beyond, operands are cut
+///   into bf16 parts where the processor multiplies those faster (ops/cpu/bf16_gemm.h), or else
+///   tiles of weights are widened and multiplied by oneDNN's float32 GEMM.
 void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, ThreadPool& pool,
             MatMulMode mode = MatMulMode::kOverwrite,
             ActivationPrecision precision = ActivationPrecision::kFloat32);
@@ -38,7 +37,8 @@ void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, Th
 /// depend on the other rows (one token decoded alone or in a batch: the same bits).
 inline constexpr int64_t kSkinnyRows = 32;
 
-/// Whether products of more rows with such weights run on AMX here and now.
-bool MatMulUsesAmx(DType weight);
+/// Whether products of more rows with such weights are sums of bf16 products here and now.
+bool MatMulUsesBf16Parts(DType weight,
+                         ActivationPrecision precision = ActivationPrecision::kFloat32);
 
 }  // namespace unswift

@@ -98,9 +98,9 @@ std::vector<PrefillBlock> PrefillBlocks(const AttentionCall& call) {
 }
 
 /// Packs every key and value that the call reads, once: 8 bytes for each, of one layer.
-AmxKv PackKv(const AttentionCall& call, ThreadPool& pool) {
+Bf16Kv PackKv(const AttentionCall& call, ThreadPool& pool) {
   const KvView& kv = call.kv;
-  AmxKv packed;
+  Bf16Kv packed;
   packed.begin = call.FirstVisible(0) / kKeyTile * kKeyTile;
   const int64_t num_tiles = CeilDiv(kv.kv_len - packed.begin, kKeyTile);
   packed.keys.n_tiles = num_tiles * (kKeyTile / 16);
@@ -119,14 +119,14 @@ AmxKv PackKv(const AttentionCall& call, ThreadPool& pool) {
     const ConstRows keys(KvRows(kv, kv.keys, head, key, count, widened), count, kv.head_dim);
     for (int64_t i = 0; i < kKeyTile; i += 16) {
       const int64_t first = std::min(i, count);
-      AmxPackWeights(keys.Slice(first, std::min<int64_t>(16, count - first)), i / 16,
-                     packed.Keys(head, key));
+      Bf16PackWeights(keys.Slice(first, std::min<int64_t>(16, count - first)), i / 16,
+                      packed.Keys(head, key));
     }
     const ConstRows values(KvRows(kv, kv.values, head, key, count, widened), count, kv.head_dim);
     for (int64_t i = 0; i < kKeyTile; i += 32) {
       const int64_t first = std::min(i, count);
-      AmxPackTransposed(values.Slice(first, std::min<int64_t>(32, count - first)), i / 32,
-                        packed.Values(head, key));
+      Bf16PackTransposed(values.Slice(first, std::min<int64_t>(32, count - first)), i / 32,
+                         packed.Values(head, key));
     }
   });
   return packed;
@@ -134,7 +134,7 @@ AmxKv PackKv(const AttentionCall& call, ThreadPool& pool) {
 
 void Prefill(const AttentionCall& call, ThreadPool& pool) {
   const bool uses_amx = call.kv.head_dim % 32 == 0 && UsesAmx();
-  const AmxKv packed = uses_amx ? PackKv(call, pool) : AmxKv();
+  const Bf16Kv packed = uses_amx ? PackKv(call, pool) : Bf16Kv();
   const std::vector<PrefillBlock> blocks = PrefillBlocks(call);
   const int64_t scratch_size = HWY_DYNAMIC_DISPATCH(PrefillScratch)(call.kv.head_dim);
   ForEachItem(call, static_cast<int64_t>(blocks.size()), pool, [&](int64_t item) {

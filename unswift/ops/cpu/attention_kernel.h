@@ -6,7 +6,7 @@
 
 #include "unswift/ops/attention.h"
 #include "unswift/ops/convert.h"
-#include "unswift/ops/cpu/amx_gemm.h"
+#include "unswift/ops/cpu/bf16_gemm.h"
 
 namespace unswift {
 
@@ -59,16 +59,16 @@ inline const float* KvRows(const KvView& kv, const void* stored, int64_t kv_head
 
 /// All keys and values that a prefill reads, from position `begin` on, in tiles for AMX, of every
 /// head. Keys: n = position, k = dimension. Values: n = dimension, k = position.
-struct AmxKv {
-  int64_t begin = 0;        ///< a multiple of kKeyTile
-  AmxWeights keys, values;  ///< of head 0
-  AmxWeights Keys(int64_t kv_head, int64_t key) const {
-    AmxWeights head = keys;
+struct Bf16Kv {
+  int64_t begin = 0;         ///< a multiple of kKeyTile
+  Bf16Weights keys, values;  ///< of head 0
+  Bf16Weights Keys(int64_t kv_head, int64_t key) const {
+    Bf16Weights head = keys;
     head.data += kv_head * keys.num_elements();
     return head.Part((key - begin) / 16, kKeyTile / 16, 0, keys.k_tiles);
   }
-  AmxWeights Values(int64_t kv_head, int64_t key) const {
-    AmxWeights head = values;
+  Bf16Weights Values(int64_t kv_head, int64_t key) const {
+    Bf16Weights head = values;
     head.data += kv_head * values.num_elements();
     return head.Part(0, values.n_tiles, (key - begin) / 32, kKeyTile / 32);
   }

@@ -159,7 +159,7 @@ struct VectorProducts {
   int64_t kv_head;
 
   VectorProducts(const AttentionCall& call, const PrefillBlock& item, const QueryBlock& block,
-                 const AmxKv*)
+                 const Bf16Kv*)
       : call(call), block(block), kv_head(item.kv_head) {}
   void SetQuery(int64_t r, const float* q) const {
     for (int64_t i = 0; i < block.head_dim; ++i) {
@@ -180,15 +180,15 @@ struct VectorProducts {
 };
 
 /// The same by AMX, on packed keys and values.
-struct AmxProducts {
+struct Bf16Products {
   const AttentionCall& call;
   const QueryBlock& block;
-  const AmxKv& kv;
+  const Bf16Kv& kv;
   int64_t kv_head;
-  AmxActivations queries, weights;
+  Bf16Activations queries, weights;
 
-  AmxProducts(const AttentionCall& call, const PrefillBlock& item, const QueryBlock& block,
-              const AmxKv* kv)
+  Bf16Products(const AttentionCall& call, const PrefillBlock& item, const QueryBlock& block,
+               const Bf16Kv* kv)
       : call(call), block(block), kv(*kv), kv_head(item.kv_head) {
     queries.data = reinterpret_cast<uint16_t*>(block.extra);
     queries.m_tiles = weights.m_tiles = kQueryBlock / 16;
@@ -203,27 +203,27 @@ struct AmxProducts {
   void EndQueries() const {
     const ConstRows rows(block.queries, kQueryBlock, block.head_dim);
     for (int64_t tile = 0; tile < queries.m_tiles; ++tile) {
-      AmxPackActivations(rows.Slice(tile * 16, 16), tile, queries);
+      Bf16PackActivations(rows.Slice(tile * 16, 16), tile, queries);
     }
   }
   void Scores(int64_t key, int64_t) const {
-    AmxMultiply(kv.Keys(kv_head, key), queries, 0, false, block.scores, kQueryBlock);
+    Bf16Multiply(kv.Keys(kv_head, key), queries, 0, false, block.scores, kQueryBlock);
   }
   void AddValues(int64_t key, int64_t count) const {
     const ConstRows rows(block.scores, count, kQueryBlock);
     for (int64_t tile = 0; tile < weights.k_tiles; ++tile) {
       const int64_t first = HWY_MIN(tile * 32, count);
-      AmxPackTransposedActivations(rows.Slice(first, HWY_MIN(count - first, int64_t{32})), tile,
-                                   weights);
+      Bf16PackTransposedActivations(rows.Slice(first, HWY_MIN(count - first, int64_t{32})), tile,
+                                    weights);
     }
-    AmxMultiply(kv.Values(kv_head, key), weights, 0, true, block.output, kQueryBlock);
+    Bf16Multiply(kv.Values(kv_head, key), weights, 0, true, block.output, kQueryBlock);
   }
 };
 
 /// Query rows of one key/value head, where row r is position r / heads of heads
 /// first_head + r % heads.
 template <class Products>
-void RunPrefillBlock(const AttentionCall& call, const PrefillBlock& item, const AmxKv* amx,
+void RunPrefillBlock(const AttentionCall& call, const PrefillBlock& item, const Bf16Kv* amx,
                      float* scratch) {
   const int64_t head_dim = call.kv.head_dim;
   QueryBlock block(scratch, head_dim);
@@ -264,12 +264,12 @@ void RunPrefillBlock(const AttentionCall& call, const PrefillBlock& item, const 
 }
 
 /// amx: null for the vector kernels.
-void PrefillBlockKernel(const AttentionCall& call, const PrefillBlock& item, const AmxKv* amx,
+void PrefillBlockKernel(const AttentionCall& call, const PrefillBlock& item, const Bf16Kv* amx,
                         float* scratch) {
   if (amx == nullptr) {
     RunPrefillBlock<VectorProducts>(call, item, amx, scratch);
   } else {
-    RunPrefillBlock<AmxProducts>(call, item, amx, scratch);
+    RunPrefillBlock<Bf16Products>(call, item, amx, scratch);
   }
 }
 

@@ -11,7 +11,7 @@
 
 #include "unswift/base/check.h"
 #include "unswift/base/integers.h"
-#include "unswift/ops/cpu/amx_gemm.h"
+#include "unswift/ops/cpu/bf16_gemm.h"
 #include "unswift/ops/cpu/gemm.h"
 #include "unswift/ops/cpu/packed_matmul.h"
 #include "unswift/ops/cpu/scratch.h"
@@ -102,74 +102,74 @@ void TiledMatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows 
   });
 }
 
-// Tiles of the AMX path: the packed weights of one (half a MiB per part) and its sums (another
+// Tiles of the bf16 path: the packed weights of one (half a MiB per part) and its sums (another
 // half) stay in a second-level cache of 2 MiB. An output's sum does not depend on them, only on its
 // own row and column.
-constexpr int64_t kAmxRows = 512;
-constexpr int64_t kAmxTileRows = 256;
-constexpr int64_t kAmxTileCols = 1024;
+constexpr int64_t kBf16Rows = 512;
+constexpr int64_t kBf16TileRows = 256;
+constexpr int64_t kBf16TileCols = 1024;
 // Packed activations of one block of rows, in bf16 elements: bounds the memory when k is large.
 constexpr int64_t kMaxPackedActivations = 16 << 20;
 
 /// A block of columns of one tile's weights, cut into parts.
-void PackAmxWeights(const MatrixView& weight, const AmxWeights& out) {
+void PackBf16Weights(const MatrixView& weight, const Bf16Weights& out) {
   for (int64_t tile = 0; tile < out.n_tiles; ++tile) {
     if (tile * 16 >= weight.rows) {  // an odd last tile's neighbour: zeros
-      AmxPackWeights(ConstRows(), tile, out);
+      Bf16PackWeights(ConstRows(), tile, out);
       continue;
     }
     const MatrixView rows = weight.Rows(tile * 16, std::min<int64_t>(16, weight.rows - tile * 16));
     if (rows.dtype == DType::kBF16) {
-      AmxPackBf16Weights(rows, tile, out);
+      Bf16CopyWeights(rows, tile, out);
       continue;
     }
-    float* widened = ThreadScratch(ScratchSlot::kWidenedTile, 16 * kAmxTileCols);
-    WidenTile(rows, widened, kAmxTileCols);
-    AmxPackWeights({widened, rows.rows, rows.cols, kAmxTileCols}, tile, out);
+    float* widened = ThreadScratch(ScratchSlot::kWidenedTile, 16 * kBf16TileCols);
+    WidenTile(rows, widened, kBf16TileCols);
+    Bf16PackWeights({widened, rows.rows, rows.cols, kBf16TileCols}, tile, out);
   }
 }
 
 /// One tile of outputs over all of k.
-void AmxTile(const AmxActivations& x, const MatrixView& weight, const float* bias, Rows y,
-             bool accumulate) {
-  AmxWeights packed;
-  packed.parts = AmxWeightParts(weight.dtype);
+void Bf16Tile(const Bf16Activations& x, const MatrixView& weight, const float* bias, Rows y,
+              bool accumulate) {
+  Bf16Weights packed;
+  packed.parts = Bf16WeightParts(weight.dtype);
   packed.n_tiles = RoundUp(weight.rows, 32) / 16;
-  packed.data = ThreadScratch16(ScratchSlot::kPackedWeights, packed.n_tiles * (kAmxTileCols / 32) *
-                                                                 packed.parts * kAmxTileElements);
+  packed.data = ThreadScratch16(ScratchSlot::kPackedWeights, packed.n_tiles * (kBf16TileCols / 32) *
+                                                                 packed.parts * kBf16TileElements);
   const int64_t stride = x.m_tiles * 16;
   float* sums = ThreadScratch(ScratchSlot::kGemmSums, packed.n_tiles * 16 * stride);
-  for (int64_t k = 0; k < weight.cols; k += kAmxTileCols) {
-    const int64_t count = std::min(kAmxTileCols, weight.cols - k);
+  for (int64_t k = 0; k < weight.cols; k += kBf16TileCols) {
+    const int64_t count = std::min(kBf16TileCols, weight.cols - k);
     packed.k_tiles = packed.k_stride = CeilDiv(count, 32);
-    PackAmxWeights(weight.Columns(k, count), packed);
-    AmxMultiply(packed, x, k / 32, /*accumulate=*/k > 0, sums, stride);
+    PackBf16Weights(weight.Columns(k, count), packed);
+    Bf16Multiply(packed, x, k / 32, /*accumulate=*/k > 0, sums, stride);
   }
-  AmxStore(sums, stride, bias, accumulate, y);
+  Bf16Store(sums, stride, bias, accumulate, y);
 }
 
-void AmxMatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, ThreadPool& pool,
-               bool accumulate, ActivationPrecision precision) {
-  AmxActivations packed;
+void Bf16MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, ThreadPool& pool,
+                bool accumulate, ActivationPrecision precision) {
+  Bf16Activations packed;
   packed.parts = precision == ActivationPrecision::kBF16 ? 1 : 2;
   packed.k_tiles = CeilDiv(weight.cols, 32);
-  const int64_t tile_elements = packed.k_tiles * packed.parts * kAmxTileElements;
+  const int64_t tile_elements = packed.k_tiles * packed.parts * kBf16TileElements;
   const int64_t max_rows =
-      std::clamp<int64_t>(kMaxPackedActivations / tile_elements * 16, 64, kAmxRows);
+      std::clamp<int64_t>(kMaxPackedActivations / tile_elements * 16, 64, kBf16Rows);
   for (int64_t m = 0; m < x.rows; m += max_rows) {
     const ConstRows block = x.Slice(m, std::min(max_rows, x.rows - m));
     packed.m_tiles = CeilDiv(block.rows, 16);
     packed.data = ThreadScratch16(ScratchSlot::kPackedActivations, packed.m_tiles * tile_elements);
     pool.ParallelForDynamic(packed.m_tiles, [&](int64_t tile, int) {
       const int64_t begin = tile * 16;
-      AmxPackActivations(block.Slice(begin, std::min<int64_t>(16, block.rows - begin)), tile,
-                         packed);
+      Bf16PackActivations(block.Slice(begin, std::min<int64_t>(16, block.rows - begin)), tile,
+                          packed);
     });
-    pool.ParallelForDynamic(CeilDiv(weight.rows, kAmxTileRows), [&](int64_t tile, int) {
-      const int64_t n = tile * kAmxTileRows;
-      const int64_t count = std::min(kAmxTileRows, weight.rows - n);
-      AmxTile(packed, weight.Rows(n, count), bias == nullptr ? nullptr : bias + n,
-              y.Slice(m, block.rows).Columns(n, count), accumulate);
+    pool.ParallelForDynamic(CeilDiv(weight.rows, kBf16TileRows), [&](int64_t tile, int) {
+      const int64_t n = tile * kBf16TileRows;
+      const int64_t count = std::min(kBf16TileRows, weight.rows - n);
+      Bf16Tile(packed, weight.Rows(n, count), bias == nullptr ? nullptr : bias + n,
+               y.Slice(m, block.rows).Columns(n, count), accumulate);
     });
   }
 }
@@ -177,7 +177,17 @@ void AmxMatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y,
 }  // namespace
 
 // Float32 weights keep all their bits, in oneDNN.
-bool MatMulUsesAmx(DType weight) { return weight != DType::kF32 && UsesAmx(); }
+bool MatMulUsesBf16Parts(DType weight, ActivationPrecision precision) {
+  switch (CurrentBf16Unit()) {
+    case Bf16Unit::kNone:
+      return false;
+    case Bf16Unit::kTiles:
+      return weight != DType::kF32;
+    case Bf16Unit::kDot:
+      return weight == DType::kBF16 && precision == ActivationPrecision::kBF16;
+  }
+  return false;
+}
 
 void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, ThreadPool& pool,
             MatMulMode mode, ActivationPrecision precision) {
@@ -188,8 +198,8 @@ void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, Th
   if (x.rows <= kSkinnyRows || x.cols == 0) {
     const auto streaming = weight.is_packed() ? PackedStreamingMatMul : StreamingMatMul;
     streaming(x, weight, bias, y, pool, accumulate);
-  } else if (MatMulUsesAmx(weight.dtype)) {
-    AmxMatMul(x, weight, bias, y, pool, accumulate, precision);
+  } else if (MatMulUsesBf16Parts(weight.dtype, precision)) {
+    Bf16MatMul(x, weight, bias, y, pool, accumulate, precision);
   } else {
     TiledMatMul(x, weight, bias, y, pool, accumulate);
   }

@@ -118,7 +118,8 @@ struct BF16Storage {
     auto pairs = hn::BitCast(d32, hn::LoadU(d16, reinterpret_cast<const uint16_t*>(p)));
 #if HWY_ARCH_X86
     // One load: compilers turn it into a memory operand of each of the two below, which is twice as
-    // many loads that cross cache lines (checkpoints align to 8 bytes; 23 against 33 GB/s on Zen 5).
+    // many loads that cross cache lines (checkpoints align to 8 bytes; 23 against 33 GB/s on Zen
+    // 5).
     asm("" : "+v"(pairs.raw));
 #endif
     a = hn::BitCast(F32Tag(), hn::ShiftLeft<16>(pairs));

@@ -1,35 +1,17 @@
-// Cutting and transposing for amx_gemm.cc, compiled for its processors.
+// Cutting and transposing for bf16_gemm.cc, compiled for its processors.
 #pragma once
 
 #include <immintrin.h>
 
 #include <cstdint>
 
-#include "unswift/ops/cpu/amx_gemm.h"
+#include "unswift/ops/cpu/bf16_gemm.h"
 
 namespace unswift {
 namespace {
 
 constexpr int kMaxParts = 2;
 constexpr int64_t kTileBytes = 64;  // of one tile row
-
-/// All eight tiles 16 rows of 64 bytes, for the life of this object.
-class TileConfig {
- public:
-  TileConfig() {
-    struct alignas(64) {
-      uint8_t palette = 1, start_row = 0, reserved[14] = {};
-      uint16_t row_bytes[16] = {};
-      uint8_t rows[16] = {};
-    } config;
-    for (int i = 0; i < 8; ++i) {
-      config.row_bytes[i] = 64;
-      config.rows[i] = 16;
-    }
-    _tile_loadconfig(&config);
-  }
-  ~TileConfig() { _tile_release(); }
-};
 
 /// 32 floats as two vectors; what lies beyond `count` is zero.
 struct Floats32 {
