@@ -1,11 +1,14 @@
 // Against a public base model: which unit of the base is which unit of the release (cosine of the
 // rows that are in clear), and is the residual stream rotated (orthogonal Procrustes on the
 // embeddings)? Undoes reordering and flips, and shows what a fine-tuned release shares with its
-// base. Procrustes: Schoenemann 1966.
-#include <Eigen/SVD>
+// base. Procrustes: Schoenemann 1966; its rotation is the orthogonal polar factor of the cross
+// products, by Newton's iteration (Higham 1986): an inverse compiles in a fraction of an SVD's
+// time.
+#include <Eigen/LU>
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
 
 #include "unswift/audit/attack.h"
 #include "unswift/ops/convert.h"
@@ -15,7 +18,7 @@ namespace unswift {
 namespace {
 
 constexpr double kSameUnit = 0.8;           // cosine from which a match is believed
-constexpr int64_t kMaxProcrustes = 1024;    // the SVD grows with the cube
+constexpr int64_t kMaxProcrustes = 1024;    // the inverses grow with the cube
 constexpr int64_t kProcrustesRows = 16384;  // embeddings looked at
 
 /// Rows as float32, each of length 1.
@@ -64,8 +67,31 @@ LayerMatch MatchLayer(const Model& release, const Model& base, int64_t layer, Th
   return match;
 }
 
-/// The rotation between the embeddings: {what it leaves unexplained, its distance from identity}.
-std::pair<double, double> Rotation(const Model& release, const Model& base, ThreadPool& pool) {
+/// The orthogonal matrix next to a square one; nothing when the matrix is singular to double
+/// precision, which has no single one. Cost: 10 to 15 inverses.
+std::optional<Eigen::MatrixXd> PolarFactor(Eigen::MatrixXd x) {
+  constexpr int kMaxSteps = 40;
+  const double size = std::sqrt(static_cast<double>(x.rows()));
+  for (int step = 0; step < kMaxSteps; ++step) {
+    const Eigen::MatrixXd inverse = x.inverse().transpose();
+    if (!inverse.allFinite()) return std::nullopt;
+    const double scale = std::sqrt(inverse.norm() / x.norm());
+    const Eigen::MatrixXd next = 0.5 * (scale * x + inverse / scale);
+    const double change = (next - x).norm();
+    x = next;
+    if (change <= 1e-12 * size) return x;
+  }
+  return std::nullopt;
+}
+
+struct EmbeddingRotation {
+  double residual = 0.0;  ///< what it leaves unexplained
+  double distance = 0.0;  ///< from no rotation: 0 to 1 and a little more
+};
+
+/// The rotation between the embeddings, where they determine one.
+std::optional<EmbeddingRotation> Rotation(const Model& release, const Model& base,
+                                          ThreadPool& pool) {
   const int64_t rows = std::min(release.embed_tokens().rows, kProcrustesRows);
   const int64_t cols = release.config().hidden_size;
   const std::vector<float> a = UnitRows(release.embed_tokens().Rows(0, rows), pool);
@@ -73,11 +99,11 @@ std::pair<double, double> Rotation(const Model& release, const Model& base, Thre
   using Table = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   const Eigen::Map<const Table> from(a.data(), rows, cols), to(b.data(), rows, cols);
   const Eigen::MatrixXd cross = (from.transpose() * to).cast<double>();
-  const Eigen::BDCSVD<Eigen::MatrixXd> svd(cross, Eigen::ComputeFullU | Eigen::ComputeFullV);
-  const Eigen::MatrixXd q = svd.matrixU() * svd.matrixV().transpose();
-  const double rest = (from * q.cast<float>() - to).norm() / to.norm();
-  const double turned = (q - Eigen::MatrixXd::Identity(cols, cols)).norm() / std::sqrt(2.0 * cols);
-  return {rest, turned};
+  const std::optional<Eigen::MatrixXd> q = PolarFactor(cross);
+  if (!q) return std::nullopt;
+  const Eigen::MatrixXd turned = *q - Eigen::MatrixXd::Identity(cols, cols);
+  return EmbeddingRotation{.residual = (from * q->cast<float>() - to).norm() / to.norm(),
+                           .distance = turned.norm() / std::sqrt(2.0 * cols)};
 }
 
 Result<AttackResult> Align(const AuditTarget& target) {
@@ -116,11 +142,13 @@ Result<AttackResult> Align(const AuditTarget& target) {
   // Fewer embeddings than dimensions would not determine a rotation.
   if (a.hidden_size <= kMaxProcrustes && a.vocab_size == b.vocab_size &&
       a.vocab_size >= a.hidden_size) {
-    const auto [rest, turned] = Rotation(release, base, *target.pool);
-    result.details["rotation_residual"] = rest;
-    result.details["rotation_distance"] = turned;
-    rotation = fmt::format("embeddings agree within {:.1e} after a rotation {:.1e} from none", rest,
-                           turned);
+    rotation = "embeddings that determine no rotation";
+    if (const auto found = Rotation(release, base, *target.pool)) {
+      result.details["rotation_residual"] = found->residual;
+      result.details["rotation_distance"] = found->distance;
+      rotation = fmt::format("embeddings agree within {:.1e} after a rotation {:.1e} from none",
+                             found->residual, found->distance);
+    }
   }
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.verdict = fmt::format("{} of {} units are units of the base, in a known order; {}",

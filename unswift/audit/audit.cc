@@ -5,8 +5,8 @@
 
 #include "unswift/audit/layer_recovery.h"
 #include "unswift/audit/recovered_model.h"
-#include "unswift/audit/scratch_directory.h"
 #include "unswift/base/atomic_directory.h"
+#include "unswift/base/scratch_directory.h"
 
 namespace unswift {
 namespace {

@@ -4,10 +4,10 @@
 
 #include <chrono>
 
-#include "unswift/audit/scratch_directory.h"
 #include "unswift/base/atomic_directory.h"
 #include "unswift/base/digest.h"
 #include "unswift/base/mapped_file.h"
+#include "unswift/base/scratch_directory.h"
 
 namespace unswift {
 namespace {

@@ -1,4 +1,4 @@
-#include "unswift/audit/scratch_directory.h"
+#include "unswift/base/scratch_directory.h"
 
 #include <stdlib.h>
 
@@ -8,12 +8,14 @@
 
 namespace unswift {
 
-Result<ScratchDirectory> ScratchDirectory::Create() {
+Result<ScratchDirectory> ScratchDirectory::Create(const std::filesystem::path& wanted) {
   std::error_code error;
-  const std::filesystem::path parent = std::filesystem::temp_directory_path(error);
-  std::string name = (parent / "unswift-audit-XXXXXX").string();
+  const std::filesystem::path parent =
+      wanted.empty() ? std::filesystem::temp_directory_path(error) : wanted;
+  std::string name = (parent / "unswift-XXXXXX").string();
   if (error || mkdtemp(name.data()) == nullptr) {
-    return MakeError(ErrorCode::kIo, "[audit] {}: could not make a temporary directory: {}",
+    return MakeError(ErrorCode::kIo,
+                     "[scratch_directory] {}: could not make a temporary directory: {}",
                      parent.string(), error ? error.message() : std::strerror(errno));
   }
   return ScratchDirectory(name);

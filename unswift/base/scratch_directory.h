@@ -9,8 +9,8 @@ namespace unswift {
 
 class ScratchDirectory {
  public:
-  /// Under the system's temporary directory ($TMPDIR), mode 0700. Errors: kIo.
-  static Result<ScratchDirectory> Create();
+  /// Under `parent`, or the system's temporary directory ($TMPDIR), mode 0700. Errors: kIo.
+  static Result<ScratchDirectory> Create(const std::filesystem::path& parent = {});
   ScratchDirectory(ScratchDirectory&& other) noexcept : path_(std::move(other.path_)) {
     other.path_.clear();
   }
