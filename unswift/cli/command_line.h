@@ -104,6 +104,7 @@ void AddProtect(CommandLine& line);
 void AddVerify(CommandLine& line);
 void AddBench(CommandLine& line);
 void AddAudit(CommandLine& line);
+void AddTrace(CommandLine& line);
 void AddKeygen(CommandLine& line);
 void AddSign(CommandLine& line);
 void AddSeal(CommandLine& line);

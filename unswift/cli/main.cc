@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
   unswift::AddVerify(line);
   unswift::AddBench(line);
   unswift::AddAudit(line);
+  unswift::AddTrace(line);
   unswift::AddKeygen(line);
   unswift::AddSign(line);
   unswift::AddSeal(line);

@@ -7,8 +7,11 @@
 #include <set>
 
 #include "unswift/base/memory_usage.h"
+#include "unswift/base/scratch_directory.h"
 #include "unswift/cli/calibration_options.h"
 #include "unswift/cli/version.h"
+#include "unswift/io/json.h"
+#include "unswift/marks/mark_checkpoint.h"
 #include "unswift/release/reader/expiry.h"
 
 namespace unswift {
@@ -29,6 +32,7 @@ struct ProtectFlags {
   std::string units = "all", layers;
   bool sign_flip = false, force = false;
   std::string recipient, licence, expires;
+  std::optional<std::string> registry;
   int64_t release_version = 0;
   uint64_t seed = 0;
 };
@@ -143,6 +147,34 @@ Result<ModelStatistics> StatisticsFor(CommandLine& line, const ProtectFlags& fla
   return CalibrateModel(line, flags.model, text);
 }
 
+/// A copy of the original that carries a recipient's marks, and goes with the object.
+struct MarkedOriginal {
+  ScratchDirectory directory;
+  Model model;
+  int64_t num_marks = 0;
+};
+
+/// The recipient is in the registry before the first marked weight exists. The copy lies beside the
+/// release: where there is room for one there should be for the other.
+Result<MarkedOriginal> MarkOriginal(CommandLine& line, const ProtectFlags& flags,
+                                    const Model& original) {
+  ForbidCoreDumps();
+  const std::filesystem::path path = *flags.registry;
+  UNSWIFT_ASSIGN_OR_RETURN(
+      Registry registry, std::filesystem::exists(path) ? Registry::Read(path) : Registry::Create());
+  UNSWIFT_ASSIGN_OR_RETURN(const size_t recipient, registry.FindOrAdd(flags.recipient));
+  registry.set_original(std::filesystem::absolute(flags.model).string());
+  UNSWIFT_RETURN_IF_ERROR(registry.Write(path));
+  const std::filesystem::path beside =
+      std::filesystem::absolute(std::filesystem::path(flags.output) / "..").lexically_normal();
+  UNSWIFT_ASSIGN_OR_RETURN(ScratchDirectory directory, ScratchDirectory::Create(beside));
+  UNSWIFT_ASSIGN_OR_RETURN(const int64_t num_marks,
+                           MarkCheckpoint(flags.model, original, registry, recipient,
+                                          directory.path(), line.pool(), line.progress()));
+  UNSWIFT_ASSIGN_OR_RETURN(Model model, OpenOriginal(directory.path(), line.pool()));
+  return MarkedOriginal{std::move(directory), std::move(model), num_marks};
+}
+
 Result<ExitStatus> RunProtect(CommandLine& line, const ProtectFlags& flags) {
   const AnonymousPeak memory;
   const auto start = std::chrono::steady_clock::now();
@@ -154,9 +186,16 @@ Result<ExitStatus> RunProtect(CommandLine& line, const ProtectFlags& flags) {
   UNSWIFT_RETURN_IF_ERROR(CheckProtectTarget(flags.model, flags.output, flags.force));
   UNSWIFT_ASSIGN_OR_RETURN(const ProtectOptions options, OptionsOf(flags, original.config()));
   UNSWIFT_ASSIGN_OR_RETURN(const ModelStatistics statistics, StatisticsFor(line, flags));
-  UNSWIFT_ASSIGN_OR_RETURN(const ProtectReport report,
-                           Protect(flags.model, original, statistics, options, flags.output,
-                                   line.pool(), line.progress()));
+  std::optional<MarkedOriginal> marked;
+  if (flags.registry) {
+    UNSWIFT_ASSIGN_OR_RETURN(MarkedOriginal made, MarkOriginal(line, flags, original));
+    marked.emplace(std::move(made));
+  }
+  UNSWIFT_ASSIGN_OR_RETURN(
+      const ProtectReport report,
+      Protect(marked ? marked->directory.path() : std::filesystem::path(flags.model),
+              marked ? marked->model : original, statistics, options, flags.output, line.pool(),
+              line.progress()));
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (line.common().json) {
@@ -165,6 +204,7 @@ Result<ExitStatus> RunProtect(CommandLine& line, const ProtectFlags& flags) {
                {"mean_order", report.mean_order},
                {"protected_units", report.protected_units},
                {"predicted_slowdown", report.predicted_slowdown},
+               {"marks", marked ? marked->num_marks : 0},
                {"seconds", seconds},
                {"peak_anonymous_bytes", memory.bytes()}});
   } else {
@@ -223,7 +263,14 @@ void AddProtect(CommandLine& line) {
   command->add_option("--calibration", flags->calibration, "STATS.safetensors of 'calibrate'");
   AddCalibrationFlags(command, flags->text);
   AddSeriesFlags(command, *flags);
-  command->add_option("--recipient", flags->recipient, "written to the manifest, shown at load");
+  CLI::Option* recipient = command->add_option("--recipient", flags->recipient,
+                                               "written to the manifest, shown at load");
+  command
+      ->add_option(
+          "--registry", flags->registry,
+          "mark the weights for the recipient, so that 'trace' can name the source of a leak; "
+          "keys are kept in this file (made when missing, mode 0600)")
+      ->needs(recipient);
   command->add_option("--licence", flags->licence, "the same");
   command->add_option("--expires", flags->expires,
                       "the last day it asks to be run, for example 2027-01-31");
