@@ -171,7 +171,8 @@ Result<Value> Indent(Runtime& runtime, const Value& input, const Arguments& argu
   const bool blank = bound[2] != nullptr && bound[2]->IsTrue();
   std::string out;
   bool is_first = true;
-  for (std::string_view line : SplitLines(text + "\n", false)) {
+  const std::string ended = text + "\n";
+  for (std::string_view line : SplitLines(ended, false)) {
     UNSWIFT_RETURN_IF_ERROR(runtime.budget.Bytes(line.size() + indention.size() + 1));
     if (!is_first) out += '\n';
     if (is_first ? first : blank || !line.empty()) out += indention;

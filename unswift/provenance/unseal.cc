@@ -134,8 +134,11 @@ class FilesWriter {
       file_.reset(std::fopen(path.c_str(), "wbe"));
       if (file_ != nullptr) std::setvbuf(file_.get(), nullptr, _IONBF, 0);
     }
-    if (file_ == nullptr ||
-        std::fwrite(bytes.data(), 1, bytes.size(), file_.get()) != bytes.size()) {
+    // An empty file has no bytes to point at, and fwrite takes no null.
+    const bool written =
+        file_ != nullptr &&
+        (bytes.empty() || std::fwrite(bytes.data(), 1, bytes.size(), file_.get()) == bytes.size());
+    if (!written) {
       return MakeError(ErrorCode::kIo, "[unseal] {}: {}", path.string(), std::strerror(errno));
     }
     return {};
