@@ -95,9 +95,10 @@ Result<GameResult> Trace(const AuditTarget& target) {
   game.measured = true;
   game.value = static_cast<double>(files);
   game.seconds = SecondsSince(start);
-  game.verdict = files == 0 ? "lost: the recipient's name does not survive the recovery; marks in the weights "
-                                "('protect --registry') would, and only their owner can see them: 'trace'"
-                            : "the recipient's name is still in the recovered checkpoint";
+  game.verdict =
+      files == 0 ? "lost: the recipient's name does not survive the recovery; marks in the weights "
+                   "('protect --registry') would, and only their owner can see them: 'trace'"
+                 : "the recipient's name is still in the recovered checkpoint";
   return game;
 }
 
