@@ -46,6 +46,7 @@ struct DecoderOptions {
 class Decoder {
  public:
   Decoder(const Model& model, ThreadPool& pool, DecoderOptions options = {});
+  const DecoderOptions& options() const { return options_; }
   ~Decoder();
 
   const Model& model() const { return model_; }
