@@ -2,12 +2,12 @@
 // rows that are in clear), and is the residual stream rotated (orthogonal Procrustes on the
 // embeddings)? Undoes reordering and flips, and shows what a fine-tuned release shares with its
 // base. Procrustes: Schoenemann 1966.
-#include <Eigen/SVD>
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 
 #include "unswift/audit/attack.h"
+#include "unswift/audit/linear_algebra.h"
 #include "unswift/ops/convert.h"
 #include "unswift/ops/matmul.h"
 
@@ -15,7 +15,7 @@ namespace unswift {
 namespace {
 
 constexpr double kSameUnit = 0.8;           // cosine from which a match is believed
-constexpr int64_t kMaxProcrustes = 1024;    // the SVD grows with the cube
+constexpr int64_t kMaxProcrustes = 1024;    // the work grows with the cube
 constexpr int64_t kProcrustesRows = 16384;  // embeddings looked at
 
 /// Rows as float32, each of length 1.
@@ -34,6 +34,10 @@ std::vector<float> UnitRows(const MatrixView& matrix, ThreadPool& pool) {
   return rows;
 }
 
+MatrixView ViewOf(const std::vector<float>& values, int64_t rows, int64_t cols) {
+  return {DType::kF32, rows, cols, cols * 4, reinterpret_cast<const std::byte*>(values.data())};
+}
+
 struct LayerMatch {
   int64_t units = 0, matched = 0;
   double least_cosine = 1.0;  ///< of the matched
@@ -44,11 +48,10 @@ LayerMatch MatchLayer(const Model& release, const Model& base, int64_t layer, Th
   const MatrixView& ours = release.layers()[layer].mlp.up_proj.weight;
   const MatrixView& theirs = base.layers()[layer].mlp.up_proj.weight;
   const std::vector<float> a = UnitRows(ours, pool), b = UnitRows(theirs, pool);
-  const MatrixView b_view{DType::kF32, theirs.rows, theirs.cols, theirs.cols * 4,
-                          reinterpret_cast<const std::byte*>(b.data())};
   std::vector<float> cosines(ours.rows * theirs.rows);
   const Rows table(cosines.data(), ours.rows, theirs.rows);
-  MatMul(ConstRows(a.data(), ours.rows, ours.cols), b_view, nullptr, table, pool);
+  MatMul(ConstRows(a.data(), ours.rows, ours.cols), ViewOf(b, theirs.rows, theirs.cols), nullptr,
+         table, pool);
   LayerMatch match;
   std::vector<char> taken(theirs.rows, 0);
   for (int64_t j = 0; j < ours.rows; ++j) {
@@ -64,20 +67,42 @@ LayerMatch MatchLayer(const Model& release, const Model& base, int64_t layer, Th
   return match;
 }
 
-/// The rotation between the embeddings: {what it leaves unexplained, its distance from identity}.
-std::pair<double, double> Rotation(const Model& release, const Model& base, ThreadPool& pool) {
+std::vector<float> Transposed(const std::vector<float>& values, int64_t rows, int64_t cols) {
+  std::vector<float> transposed(values.size());
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < cols; ++c) transposed[c * rows + r] = values[r * cols + c];
+  }
+  return transposed;
+}
+
+/// What takes the release's embeddings to the base's.
+struct RotationFit {
+  double residual = 0.0;  ///< what it leaves unexplained
+  double distance = 0.0;  ///< from no rotation at all
+};
+
+/// Nothing where the embeddings do not determine a rotation.
+std::optional<RotationFit> Rotation(const Model& release, const Model& base, ThreadPool& pool) {
   const int64_t rows = std::min(release.embed_tokens().rows, kProcrustesRows);
   const int64_t cols = release.config().hidden_size;
   const std::vector<float> a = UnitRows(release.embed_tokens().Rows(0, rows), pool);
   const std::vector<float> b = UnitRows(base.embed_tokens().Rows(0, rows), pool);
+  const std::vector<float> a_columns = Transposed(a, rows, cols),
+                           b_columns = Transposed(b, rows, cols);
+  std::vector<float> square(cols * cols), turned_a(rows * cols);
+  MatMul(ConstRows(a_columns.data(), cols, rows), ViewOf(b_columns, cols, rows), nullptr,
+         Rows(square.data(), cols, cols), pool);
   using Table = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  const Eigen::Map<const Table> from(a.data(), rows, cols), to(b.data(), rows, cols);
-  const Eigen::MatrixXd cross = (from.transpose() * to).cast<double>();
-  const Eigen::BDCSVD<Eigen::MatrixXd> svd(cross, Eigen::ComputeFullU | Eigen::ComputeFullV);
-  const Eigen::MatrixXd q = svd.matrixU() * svd.matrixV().transpose();
-  const double rest = (from * q.cast<float>() - to).norm() / to.norm();
-  const double turned = (q - Eigen::MatrixXd::Identity(cols, cols)).norm() / std::sqrt(2.0 * cols);
-  return {rest, turned};
+  const Eigen::MatrixXd cross = Eigen::Map<const Table>(square.data(), cols, cols).cast<double>();
+  const std::optional<Eigen::MatrixXd> q = PolarFactor(cross);
+  if (!q) return std::nullopt;
+  Eigen::Map<Table>(square.data(), cols, cols) = q->transpose().cast<float>();
+  MatMul(ConstRows(a.data(), rows, cols), ViewOf(square, cols, cols), nullptr,
+         Rows(turned_a.data(), rows, cols), pool);
+  const Eigen::Map<const Table> to(b.data(), rows, cols), turned(turned_a.data(), rows, cols);
+  const auto identity = Eigen::MatrixXd::Identity(cols, cols);
+  return RotationFit{(turned - to).norm() / to.norm(),
+                     (*q - identity).norm() / std::sqrt(2.0 * static_cast<double>(cols))};
 }
 
 Result<AttackResult> Align(const AuditTarget& target) {
@@ -116,11 +141,14 @@ Result<AttackResult> Align(const AuditTarget& target) {
   // Fewer embeddings than dimensions would not determine a rotation.
   if (a.hidden_size <= kMaxProcrustes && a.vocab_size == b.vocab_size &&
       a.vocab_size >= a.hidden_size) {
-    const auto [rest, turned] = Rotation(release, base, *target.pool);
-    result.details["rotation_residual"] = rest;
-    result.details["rotation_distance"] = turned;
-    rotation = fmt::format("embeddings agree within {:.1e} after a rotation {:.1e} from none", rest,
-                           turned);
+    const std::optional<RotationFit> fit = Rotation(release, base, *target.pool);
+    rotation = "embeddings do not determine a rotation";
+    if (fit) {
+      result.details["rotation_residual"] = fit->residual;
+      result.details["rotation_distance"] = fit->distance;
+      rotation = fmt::format("embeddings agree within {:.1e} after a rotation {:.1e} from none",
+                             fit->residual, fit->distance);
+    }
   }
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.verdict = fmt::format("{} of {} units are units of the base, in a known order; {}",
