@@ -1,16 +1,13 @@
 // Against a public base model: which unit of the base is which unit of the release (cosine of the
 // rows that are in clear), and is the residual stream rotated (orthogonal Procrustes on the
 // embeddings)? Undoes reordering and flips, and shows what a fine-tuned release shares with its
-// base. Procrustes: Schoenemann 1966; its rotation is the orthogonal polar factor of the cross
-// products, by Newton's iteration (Higham 1986): an inverse compiles in a fraction of an SVD's
-// time.
-#include <Eigen/LU>
+// base. Procrustes: Schoenemann 1966.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <optional>
 
 #include "unswift/audit/attack.h"
+#include "unswift/audit/linear_algebra.h"
 #include "unswift/ops/convert.h"
 #include "unswift/ops/matmul.h"
 
@@ -18,7 +15,7 @@ namespace unswift {
 namespace {
 
 constexpr double kSameUnit = 0.8;           // cosine from which a match is believed
-constexpr int64_t kMaxProcrustes = 1024;    // the inverses grow with the cube
+constexpr int64_t kMaxProcrustes = 1024;    // the work grows with the cube
 constexpr int64_t kProcrustesRows = 16384;  // embeddings looked at
 
 /// Rows as float32, each of length 1.
@@ -37,6 +34,10 @@ std::vector<float> UnitRows(const MatrixView& matrix, ThreadPool& pool) {
   return rows;
 }
 
+MatrixView ViewOf(const std::vector<float>& values, int64_t rows, int64_t cols) {
+  return {DType::kF32, rows, cols, cols * 4, reinterpret_cast<const std::byte*>(values.data())};
+}
+
 struct LayerMatch {
   int64_t units = 0, matched = 0;
   double least_cosine = 1.0;  ///< of the matched
@@ -47,11 +48,10 @@ LayerMatch MatchLayer(const Model& release, const Model& base, int64_t layer, Th
   const MatrixView& ours = release.layers()[layer].mlp.up_proj.weight;
   const MatrixView& theirs = base.layers()[layer].mlp.up_proj.weight;
   const std::vector<float> a = UnitRows(ours, pool), b = UnitRows(theirs, pool);
-  const MatrixView b_view{DType::kF32, theirs.rows, theirs.cols, theirs.cols * 4,
-                          reinterpret_cast<const std::byte*>(b.data())};
   std::vector<float> cosines(ours.rows * theirs.rows);
   const Rows table(cosines.data(), ours.rows, theirs.rows);
-  MatMul(ConstRows(a.data(), ours.rows, ours.cols), b_view, nullptr, table, pool);
+  MatMul(ConstRows(a.data(), ours.rows, ours.cols), ViewOf(b, theirs.rows, theirs.cols), nullptr,
+         table, pool);
   LayerMatch match;
   std::vector<char> taken(theirs.rows, 0);
   for (int64_t j = 0; j < ours.rows; ++j) {
@@ -67,43 +67,42 @@ LayerMatch MatchLayer(const Model& release, const Model& base, int64_t layer, Th
   return match;
 }
 
-/// The orthogonal matrix next to a square one; nothing when the matrix is singular to double
-/// precision, which has no single one. Cost: 10 to 15 inverses.
-std::optional<Eigen::MatrixXd> PolarFactor(Eigen::MatrixXd x) {
-  constexpr int kMaxSteps = 40;
-  const double size = std::sqrt(static_cast<double>(x.rows()));
-  for (int step = 0; step < kMaxSteps; ++step) {
-    const Eigen::MatrixXd inverse = x.inverse().transpose();
-    if (!inverse.allFinite()) return std::nullopt;
-    const double scale = std::sqrt(inverse.norm() / x.norm());
-    const Eigen::MatrixXd next = 0.5 * (scale * x + inverse / scale);
-    const double change = (next - x).norm();
-    x = next;
-    if (change <= 1e-12 * size) return x;
+std::vector<float> Transposed(const std::vector<float>& values, int64_t rows, int64_t cols) {
+  std::vector<float> transposed(values.size());
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < cols; ++c) transposed[c * rows + r] = values[r * cols + c];
   }
-  return std::nullopt;
+  return transposed;
 }
 
-struct EmbeddingRotation {
+/// What takes the release's embeddings to the base's.
+struct RotationFit {
   double residual = 0.0;  ///< what it leaves unexplained
-  double distance = 0.0;  ///< from no rotation: 0 to 1 and a little more
+  double distance = 0.0;  ///< from no rotation at all
 };
 
-/// The rotation between the embeddings, where they determine one.
-std::optional<EmbeddingRotation> Rotation(const Model& release, const Model& base,
-                                          ThreadPool& pool) {
+/// Nothing where the embeddings do not determine a rotation.
+std::optional<RotationFit> Rotation(const Model& release, const Model& base, ThreadPool& pool) {
   const int64_t rows = std::min(release.embed_tokens().rows, kProcrustesRows);
   const int64_t cols = release.config().hidden_size;
   const std::vector<float> a = UnitRows(release.embed_tokens().Rows(0, rows), pool);
   const std::vector<float> b = UnitRows(base.embed_tokens().Rows(0, rows), pool);
+  const std::vector<float> a_columns = Transposed(a, rows, cols),
+                           b_columns = Transposed(b, rows, cols);
+  std::vector<float> square(cols * cols), turned_a(rows * cols);
+  MatMul(ConstRows(a_columns.data(), cols, rows), ViewOf(b_columns, cols, rows), nullptr,
+         Rows(square.data(), cols, cols), pool);
   using Table = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  const Eigen::Map<const Table> from(a.data(), rows, cols), to(b.data(), rows, cols);
-  const Eigen::MatrixXd cross = (from.transpose() * to).cast<double>();
+  const Eigen::MatrixXd cross = Eigen::Map<const Table>(square.data(), cols, cols).cast<double>();
   const std::optional<Eigen::MatrixXd> q = PolarFactor(cross);
   if (!q) return std::nullopt;
-  const Eigen::MatrixXd turned = *q - Eigen::MatrixXd::Identity(cols, cols);
-  return EmbeddingRotation{.residual = (from * q->cast<float>() - to).norm() / to.norm(),
-                           .distance = turned.norm() / std::sqrt(2.0 * cols)};
+  Eigen::Map<Table>(square.data(), cols, cols) = q->transpose().cast<float>();
+  MatMul(ConstRows(a.data(), rows, cols), ViewOf(square, cols, cols), nullptr,
+         Rows(turned_a.data(), rows, cols), pool);
+  const Eigen::Map<const Table> to(b.data(), rows, cols), turned(turned_a.data(), rows, cols);
+  const auto identity = Eigen::MatrixXd::Identity(cols, cols);
+  return RotationFit{(turned - to).norm() / to.norm(),
+                     (*q - identity).norm() / std::sqrt(2.0 * static_cast<double>(cols))};
 }
 
 Result<AttackResult> Align(const AuditTarget& target) {
@@ -142,12 +141,13 @@ Result<AttackResult> Align(const AuditTarget& target) {
   // Fewer embeddings than dimensions would not determine a rotation.
   if (a.hidden_size <= kMaxProcrustes && a.vocab_size == b.vocab_size &&
       a.vocab_size >= a.hidden_size) {
-    rotation = "embeddings that determine no rotation";
-    if (const auto found = Rotation(release, base, *target.pool)) {
-      result.details["rotation_residual"] = found->residual;
-      result.details["rotation_distance"] = found->distance;
+    const std::optional<RotationFit> fit = Rotation(release, base, *target.pool);
+    rotation = "embeddings do not determine a rotation";
+    if (fit) {
+      result.details["rotation_residual"] = fit->residual;
+      result.details["rotation_distance"] = fit->distance;
       rotation = fmt::format("embeddings agree within {:.1e} after a rotation {:.1e} from none",
-                             found->residual, found->distance);
+                             fit->residual, fit->distance);
     }
   }
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -1,12 +1,12 @@
 // Theta unread: the MLP as an oracle, its outputs for inputs of the attacker's choice, and a linear
 // solve for the output weights. What somebody has who is served one MLP but holds the gates. Runs
 // on one layer where that is cheap, and states the cost for all.
-#include <Eigen/Cholesky>
 #include <chrono>
 #include <cmath>
 
 #include "unswift/audit/attack.h"
 #include "unswift/audit/layer_recovery.h"
+#include "unswift/audit/linear_algebra.h"
 #include "unswift/base/random.h"
 #include "unswift/ops/matmul.h"
 #include "unswift/tensor/convert.h"
@@ -18,7 +18,7 @@ constexpr int64_t kMaxUnknowns = 1024;  // about a second of arithmetic
 // Answers per unknown: with as many as unknowns the series' own error would be amplified.
 constexpr double kOversampling = 4.0;
 
-using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using Matrix = Eigen::MatrixXd;
 
 /// What the oracle is asked, what it answers, and the features that the attacker computes.
 struct Queries {
@@ -125,9 +125,7 @@ Result<AttackResult> SolveFromAnswers(const AuditTarget& target) {
     return result;
   }
   const Queries queries = Ask(target, layer, tokens, both_signs);
-  Matrix normal = queries.features.transpose() * queries.features;
-  normal.diagonal() *= 1.0 + 1e-13;
-  const Matrix solved = normal.llt().solve(queries.features.transpose() * queries.answers);
+  const Matrix solved = SolveLeastSquares(queries.features, queries.answers);
   Judge(queries, solved, target, layer, result);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.details["layer"] = layer;

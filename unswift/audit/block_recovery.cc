@@ -1,9 +1,9 @@
 #include "unswift/audit/block_recovery.h"
 
-#include <Eigen/Cholesky>
 #include <algorithm>
 #include <cmath>
 
+#include "unswift/audit/linear_algebra.h"
 #include "unswift/ops/convert.h"
 
 namespace unswift {
@@ -269,7 +269,7 @@ void BlockRecovery::LearnErrors() {
     const SmallVector inverse = size.cwiseInverse();
     SmallMatrix scaled = inverse.asDiagonal() * errors * inverse.asDiagonal();
     scaled.diagonal().array() += 1e-6;
-    SmallVector q = inverse.cwiseProduct(scaled.ldlt().solve(inverse.cwiseProduct(c)));
+    SmallVector q = inverse.cwiseProduct(SolveSymmetric(scaled, inverse.cwiseProduct(c)));
     const double product = q.dot(c);
     if (!(std::abs(product) > 0.0) || !q.allFinite()) continue;
     CopyTo(q, 1.0 / product, unit.functional);

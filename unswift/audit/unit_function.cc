@@ -1,11 +1,11 @@
 #include "unswift/audit/unit_function.h"
 
-#include <Eigen/Cholesky>
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
 
+#include "unswift/audit/linear_algebra.h"
 #include "unswift/ops/convert.h"
 
 namespace unswift {
@@ -99,7 +99,7 @@ double ShapeDistance(const FunctionSamples& samples, const std::vector<double>& 
   }
   SmallMatrix damped = gram;
   damped.diagonal() *= 1.0 + 1e-10;
-  const SmallVector best = damped.ldlt().solve(right);
+  const SmallVector best = SolveSymmetric(damped, right);
   const double cross = c.dot(gram * best);
   const double product = c.dot(gram * c) * best.dot(gram * best);
   return product > 0.0 ? 1.0 - cross * cross / product : 1.0;
