@@ -191,6 +191,52 @@ void RecoverBiases(const SeriesWeights& series, const LayerFacts& facts,
   }
 }
 
+std::string RowBytes(const MatrixView& matrix, int64_t row) {
+  return std::string(reinterpret_cast<const char*>(matrix.row(row)), matrix.row_bytes);
+}
+
+/// Finds rows of a matrix by their bytes, also when a few elements differ: recipient marks move one
+/// in 64, so that most windows of a row are still as they were.
+class RowIndex {
+ public:
+  explicit RowIndex(const MatrixView& matrix)
+      : matrix_(matrix), window_bytes_(kWindow * BlockBytes(matrix.dtype)) {}
+
+  /// -1 when there is none.
+  int64_t Find(const std::string& row) {
+    const size_t count = std::min<size_t>(kMaxWindows, row.size() / window_bytes_);
+    for (size_t w = 0; w < count; ++w) {
+      if (w == windows_.size()) AddWindow(w);
+      const auto found = windows_[w].find(row.substr(w * window_bytes_, window_bytes_));
+      if (found != windows_[w].end() && IsAlike(row, found->second)) return found->second;
+    }
+    return -1;
+  }
+
+ private:
+  void AddWindow(size_t w) {
+    auto& rows = windows_.emplace_back();
+    for (int64_t j = 0; j < matrix_.rows; ++j) {
+      rows.emplace(RowBytes(matrix_, j).substr(w * window_bytes_, window_bytes_), j);
+    }
+  }
+  /// At least nine in ten elements are the same.
+  bool IsAlike(const std::string& row, int64_t candidate) const {
+    const std::string other = RowBytes(matrix_, candidate);
+    const size_t element = window_bytes_ / kWindow;
+    size_t same = 0;
+    for (size_t i = 0; i < row.size(); i += element) {
+      same += row.compare(i, element, other, i, element) == 0 ? 1 : 0;
+    }
+    return same * element * 10 >= row.size() * 9;
+  }
+
+  static constexpr size_t kWindow = 8, kMaxWindows = 16;
+  const MatrixView& matrix_;
+  const size_t window_bytes_;
+  std::vector<std::unordered_map<std::string, int64_t>> windows_;
+};
+
 }  // namespace
 
 void AttackTally::Add(const AttackTally& other) {
@@ -203,24 +249,17 @@ void AttackTally::Add(const AttackTally& other) {
 }
 
 std::vector<int64_t> MatchUnits(const Model& release, const Model& original, int64_t layer) {
-  const auto bytes = [](const MatrixView& matrix, int64_t row) {
-    return std::string(reinterpret_cast<const char*>(matrix.row(row)), matrix.row_bytes);
-  };
-  const MatrixView& known = original.layers()[layer].mlp.up_proj.weight;
-  std::unordered_map<std::string, int64_t> unit_of;
-  for (int64_t j = 0; j < known.rows; ++j) unit_of.emplace(bytes(known, j), j);
+  RowIndex index(original.layers()[layer].mlp.up_proj.weight);
   const MatrixView& rows = release.layers()[layer].mlp.up_proj.weight;
   const int64_t element = BlockBytes(rows.dtype);
-  std::vector<int64_t> matched(release.layers()[layer].mlp.series->protected_units(), -1);
+  std::vector<int64_t> matched(release.layers()[layer].mlp.series->protected_units());
   for (size_t j = 0; j < matched.size(); ++j) {
-    std::string row = bytes(rows, static_cast<int64_t>(j));
-    auto found = unit_of.find(row);
-    if (found == unit_of.end()) {
-      // A plain MLP's row with a flipped sign: the top bit of each value.
-      for (size_t i = element - 1; i < row.size(); i += element) row[i] ^= '\x80';
-      found = unit_of.find(row);
-    }
-    if (found != unit_of.end()) matched[j] = found->second;
+    std::string row = RowBytes(rows, static_cast<int64_t>(j));
+    matched[j] = index.Find(row);
+    if (matched[j] >= 0) continue;
+    // A plain MLP's row with a flipped sign: the top bit of each value.
+    for (size_t i = element - 1; i < row.size(); i += element) row[i] ^= '\x80';
+    matched[j] = index.Find(row);
   }
   return matched;
 }

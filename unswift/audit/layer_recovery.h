@@ -40,7 +40,8 @@ struct LayerPass {
   std::vector<AttackTally> tallies;  ///< one per attack
 };
 
-/// Original unit of every protected unit, by its input rows; -1 where there is none like it.
+/// Original unit of every protected unit, by its input rows, of which a few elements may differ
+/// (recipient marks); -1 where there is none like it.
 std::vector<int64_t> MatchUnits(const Model& release, const Model& original, int64_t layer);
 
 /// The original's columns to compare with.
