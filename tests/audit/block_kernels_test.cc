@@ -136,6 +136,56 @@ TEST_P(BlockKernels, ScanGridFindsTheScale) {
   }
 }
 
+TEST_P(BlockKernels, SumOfRows) {
+  constexpr int64_t kStride = 301, kSize = 300;
+  Random random(5);
+  std::vector<float> rows(kOrders * kStride), weight(kOrders), sum(kSize);
+  for (float& value : rows) value = static_cast<float>(random.NextNormal());
+  for (float& value : weight) value = static_cast<float>(random.NextNormal());
+  weight[2] = 0.0f;
+  SumOfRows(rows.data() + 1, kStride, weight, sum);
+  for (int64_t i = 0; i < kSize; ++i) {
+    double want = 0.0, size = 0.0;
+    for (int b = 0; b < kOrders; ++b) {
+      want += static_cast<double>(weight[b]) * rows[b * kStride + i + 1];
+      size += std::abs(weight[b] * rows[b * kStride + i + 1]);
+    }
+    EXPECT_NEAR(sum[i], want, (kOrders + 1) * kUnitRoundoff * size) << i;
+  }
+}
+
+TEST_P(BlockKernels, WidenBlocksPutsUnitsSideBySide) {
+  // Two blocks; the first order has 27 units, the second only 9.
+  constexpr int64_t kUnits = 27, kCols = 40, kTall = 13;
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    std::vector<float> values(kTall * kCols);
+    Random random(6);
+    for (float& value : values) value = static_cast<float>(random.NextNormal());
+    std::vector<std::byte> stored(values.size() * BlockBytes(dtype));
+    RowFromF32(dtype, values, stored.data());
+    RowToF32(dtype, stored.data(), values);
+    const MatrixView theta{dtype, kTall, kCols, kCols * BlockBytes(dtype), stored.data()};
+    ThetaColumns columns;
+    columns.num_orders = 2, columns.num_blocks = 2;
+    columns.first[0] = 3, columns.count[0] = kUnits;
+    columns.first[1] = 31, columns.count[1] = 9;
+    std::vector<float> out(2 * kTall * 2 * kAuditLanes, -1.0f);
+    WidenBlocks(theta, columns, out.data());
+    size_t at = 0;
+    for (int64_t block = 0; block < 2; ++block) {
+      for (int64_t row = 0; row < kTall; ++row) {
+        for (int n = 0; n < 2; ++n) {
+          for (int64_t lane = 0; lane < kAuditLanes; ++lane, ++at) {
+            const int64_t unit = block * kAuditLanes + lane;
+            const bool there = unit < columns.count[n];
+            EXPECT_EQ(out[at], there ? values[row * kCols + columns.first[n] + unit] : 0.0f);
+          }
+        }
+      }
+    }
+  }
+}
+
 UNSWIFT_INSTANTIATE_FOR_EVERY_TARGET(BlockKernels);
 
 }  // namespace

@@ -92,8 +92,8 @@ TEST(BlockRecovery, LowOrdersToo) {
   options.lowest_order = 2;
   const SyntheticLayer layer(options);
   const Score score = Measure(layer, kConsistentRounding);
-  // Not all: with noise this large a few units' scales are not found, and stay unrounded.
-  EXPECT_GE(score.exact, 0.85);
+  // Not all: some entries of low orders lie between two neighbours of the grid.
+  EXPECT_GE(score.exact, 0.97);
 }
 
 TEST(BlockRecovery, WithoutAGridTheFitGivesTheScale) {

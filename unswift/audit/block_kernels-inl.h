@@ -1,15 +1,40 @@
 // Plain loops over lanes, compiled once per Highway target.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "hwy/highway.h"
 #include "unswift/audit/block_kernels.h"
+#include "unswift/ops/cpu/convert-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace unswift {
 namespace HWY_NAMESPACE {
 
 constexpr int64_t kRowsPerSum = 64;  // of the sums in float32
+
+HWY_ATTR void WidenBlocks(const MatrixView& theta, const ThetaColumns& columns, float* out) {
+  // Rows are far apart: without asking ahead each would wait for memory.
+  constexpr int64_t kAhead = 8, kLine = 64;
+  const int64_t element = BlockBytes(theta.dtype), orders = columns.num_orders;
+  const int64_t block_size = theta.rows * orders * kAuditLanes;
+  for (int64_t row = 0; row < theta.rows; ++row) {
+    for (int64_t n = 0; n < orders; ++n) {
+      const std::byte* from = theta.row(row) + columns.first[n] * element;
+      const int64_t bytes = columns.count[n] * element;
+      for (int64_t at = 0; row + kAhead < theta.rows && at < bytes; at += kLine) {
+        hwy::Prefetch(from + kAhead * theta.row_bytes + at);
+      }
+      float* to = out + (row * orders + n) * kAuditLanes;
+      for (int64_t b = 0; b < columns.num_blocks; ++b, to += block_size) {
+        const int64_t left = columns.count[n] - b * kAuditLanes;
+        const int64_t count = std::clamp<int64_t>(left, 0, kAuditLanes);
+        if (count < kAuditLanes) std::fill_n(to, kAuditLanes, 0.0f);
+        if (count > 0) RowToF32Kernel(theta.dtype, from + b * kAuditLanes * element, to, count);
+      }
+    }
+  }
+}
 
 /// In double: coefficients of a wide Taylor series cancel by many digits in what is made of the
 /// sums.
@@ -159,6 +184,22 @@ HWY_ATTR void ScanForGrid(const float* w, const GridScan& scan, LaneFloats& best
       }
       scale[l] *= scan.ratio[l];
     }
+  }
+}
+
+HWY_ATTR void SumOfRows(const float* rows, int64_t stride, std::span<const float> weight,
+                        std::span<float> sum) {
+  constexpr int64_t kChunk = 128;
+  const int64_t size = static_cast<int64_t>(sum.size());
+  for (int64_t begin = 0; begin < size; begin += kChunk) {
+    const int64_t count = std::min(kChunk, size - begin);
+    alignas(64) float part[kChunk] = {};
+    for (size_t b = 0; b < weight.size(); ++b) {
+      if (weight[b] == 0.0f) continue;
+      const float* HWY_RESTRICT row = rows + b * stride + begin;
+      for (int64_t i = 0; i < count; ++i) part[i] += weight[b] * row[i];
+    }
+    std::copy_n(part, count, sum.data() + begin);
   }
 }
 

@@ -11,6 +11,12 @@ HWY_EXPORT(GramOfOrders);
 HWY_EXPORT(ProjectRows);
 HWY_EXPORT(RelativeResiduals);
 HWY_EXPORT(ScanForGrid);
+HWY_EXPORT(SumOfRows);
+HWY_EXPORT(WidenBlocks);
+
+void WidenBlocks(const MatrixView& theta, const ThetaColumns& columns, float* out) {
+  HWY_DYNAMIC_DISPATCH(WidenBlocks)(theta, columns, out);
+}
 
 void GramOfOrders(const ThetaBlock& block, LaneDoubles (*gram)[kAuditOrders]) {
   HWY_DYNAMIC_DISPATCH(GramOfOrders)(block, gram);
@@ -28,6 +34,11 @@ void RelativeResiduals(const ThetaBlock& block, const float* w, const LaneFloats
 void ScanForGrid(const float* w, const GridScan& scan, LaneFloats& best_scale,
                  LaneFloats& best_score) {
   HWY_DYNAMIC_DISPATCH(ScanForGrid)(w, scan, best_scale, best_score);
+}
+
+void SumOfRows(const float* rows, int64_t stride, std::span<const float> weight,
+               std::span<float> sum) {
+  HWY_DYNAMIC_DISPATCH(SumOfRows)(rows, stride, weight, sum);
 }
 
 }  // namespace unswift

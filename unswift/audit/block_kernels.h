@@ -10,6 +10,10 @@ namespace unswift {
 using LaneDoubles = double[kAuditLanes];
 using LaneFloats = float[kAuditLanes];
 
+/// Reads neighbouring blocks of f32, f16 or bf16 theta: out[block][row][order][16], zeros where a
+/// unit or an order is missing.
+void WidenBlocks(const MatrixView& theta, const ThetaColumns& columns, float* out);
+
 /// gram[n][m] += sum_i theta[i][n] theta[i][m] for m <= n (stored orders), gram zeroed first.
 void GramOfOrders(const ThetaBlock& block, LaneDoubles (*gram)[kAuditOrders]);
 
@@ -37,5 +41,9 @@ struct GridScan {
 /// least score + penalty, and its score. Shapes: w [rows * row_stride][16].
 void ScanForGrid(const float* w, const GridScan& scan, LaneFloats& best_scale,
                  LaneFloats& best_score);
+
+/// sum[i] = sum_b weight[b] rows[b * stride + i], rows of weight 0 skipped; in float32.
+void SumOfRows(const float* rows, int64_t stride, std::span<const float> weight,
+               std::span<float> sum);
 
 }  // namespace unswift

@@ -40,7 +40,9 @@ std::vector<std::vector<int32_t>> PromptIds(const std::filesystem::path& directo
 
 struct Comparison {
   GreedyResult greedy;
-  std::vector<double> decode_slowdown;  ///< over the collapsed model: collapsed, release, original
+  /// Over the collapsed model: collapsed, release, original. Empty when a recovered unit is so
+  /// wrong that the model does not agree with itself (MeasureSpeed's check).
+  std::vector<double> decode_slowdown;
 };
 
 Result<Comparison> Compare(const AuditTarget& target, const Model& collapsed) {
@@ -66,8 +68,11 @@ Result<Comparison> Compare(const AuditTarget& target, const Model& collapsed) {
   speed.new_tokens = std::clamp<int64_t>(context / 4, 1, 16);
   speed.repetitions = 5;
   speed.measure_bandwidth = false;
-  UNSWIFT_ASSIGN_OR_RETURN(const SpeedResult speeds, MeasureSpeed(decoders, speed));
-  comparison.decode_slowdown = speeds.decode_slowdown;
+  if (const Result<SpeedResult> speeds = MeasureSpeed(decoders, speed)) {
+    comparison.decode_slowdown = speeds->decode_slowdown;
+  } else if (speeds.error().code != ErrorCode::kInvalidData) {
+    return tl::unexpected(speeds.error());
+  }
   return comparison;
 }
 
@@ -78,7 +83,6 @@ Result<AttackResult> Collapse(const AuditTarget& target) {
   UNSWIFT_ASSIGN_OR_RETURN(const Comparison comparison, Compare(target, collapsed.model));
   const GreedyResult& greedy = comparison.greedy;
   AttackResult result;
-  result.speedup = comparison.decode_slowdown[1];
   result.recovered_fraction = static_cast<double>(greedy.equal_tokens) /
                               static_cast<double>(std::max<int64_t>(greedy.tokens, 1));
   result.details = {{"compared_with", target.original != nullptr ? "original" : "release"},
@@ -86,17 +90,20 @@ Result<AttackResult> Collapse(const AuditTarget& target) {
                     {"greedy_identical", greedy.identical},
                     {"greedy_tokens", greedy.tokens},
                     {"greedy_equal_tokens", greedy.equal_tokens}};
-  std::string against_original;
-  if (target.original != nullptr) {
-    const double share = comparison.decode_slowdown[2];
-    result.details["speed_over_original"] = share;
-    against_original = fmt::format(" ({:.2f}x the original's speed)", share);
-  }
   result.seconds = target.recovery_seconds +
                    std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  result.verdict = fmt::format(
-      "a plain model decodes {:.2f}x as fast as the release{}, with {} of {} greedy tokens equal",
-      *result.speedup, against_original, greedy.equal_tokens, greedy.tokens);
+  const std::vector<double>& slowdown = comparison.decode_slowdown;
+  std::string speed = "does not agree with itself, so that no speed was measured";
+  if (!slowdown.empty()) {
+    result.speedup = slowdown[1];
+    speed = fmt::format("decodes {:.2f}x as fast as the release", slowdown[1]);
+  }
+  if (slowdown.size() > 2) {
+    result.details["speed_over_original"] = slowdown[2];
+    speed += fmt::format(" ({:.2f}x the original's speed)", slowdown[2]);
+  }
+  result.verdict = fmt::format("a plain model {}, with {} of {} greedy tokens equal", speed,
+                               greedy.equal_tokens, greedy.tokens);
   return result;
 }
 

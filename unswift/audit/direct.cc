@@ -10,7 +10,11 @@ namespace unswift {
 namespace {
 
 std::span<const float> Divide(BlockRecovery& recovery, std::span<UnitOutcome>) {
-  return recovery.Direct();
+  return recovery.Project([](const UnitModel& unit) {
+    OrderValues q{};
+    q[0] = unit.c[0] != 0.0 ? 1.0 / unit.c[0] : 0.0;
+    return q;
+  });
 }
 
 }  // namespace

@@ -7,7 +7,8 @@ namespace unswift {
 namespace {
 
 std::span<const float> Solve(BlockRecovery& recovery, std::span<UnitOutcome>) {
-  return recovery.LeastSquares();
+  return recovery.Project(
+      [](const UnitModel& unit) -> const OrderValues& { return unit.least_squares(); });
 }
 
 }  // namespace

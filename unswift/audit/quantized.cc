@@ -7,9 +7,8 @@ namespace unswift {
 namespace {
 
 std::span<const float> Solve(BlockRecovery& recovery, std::span<UnitOutcome>) {
-  return recovery.Project([](const UnitModel& unit) -> const std::array<double, kAuditOrders>& {
-    return unit.by_error;
-  });
+  return recovery.Project(
+      [](const UnitModel& unit) -> const OrderValues& { return unit.by_error; });
 }
 
 }  // namespace

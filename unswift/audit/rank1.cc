@@ -8,9 +8,8 @@ namespace unswift {
 namespace {
 
 std::span<const float> Factorise(BlockRecovery& recovery, std::span<UnitOutcome>) {
-  return recovery.Project([](const UnitModel& unit) -> const std::array<double, kAuditOrders>& {
-    return unit.functional;
-  });
+  return recovery.Project(
+      [](const UnitModel& unit) -> const OrderValues& { return unit.functional; });
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "unswift/audit/block_kernels.h"
 #include "unswift/base/integers.h"
 #include "unswift/ops/pack.h"
 
@@ -52,21 +53,36 @@ std::span<const ThetaBlock> ThetaReader::Read(int64_t first_unit) {
         first_order, num_orders,
         rows,        buffer_.get() + b * block_size};
   }
+  ThetaColumns columns;
+  for (int n = 0; n < num_orders; ++n) {
+    const int64_t having = series_.units_of_order[n + first_order] - first_unit;
+    columns.count[n] = std::clamp<int64_t>(having, 0, units);
+    columns.first[n] = column_[n + first_order] + first_unit;
+  }
+  columns.num_orders = num_orders;
+  columns.num_blocks = num_blocks;
+  if (IsQuantized(series_.theta.dtype)) {
+    ReadPacked(columns);
+  } else {
+    WidenBlocks(series_.theta, columns, buffer_.get());
+  }
+  return {blocks_, static_cast<size_t>(num_blocks)};
+}
+
+void ThetaReader::ReadPacked(const ThetaColumns& columns) {
+  const int64_t rows = series_.theta.rows;
   float wide[kUnits];
   for (int64_t row = 0; row < rows; ++row) {
-    for (int n = 0; n < num_orders; ++n) {
-      const int64_t having = series_.units_of_order[n + first_order] - first_unit;
-      const int64_t count = std::clamp<int64_t>(having, 0, units);
-      ReadThetaColumns(series_.theta, row, column_[n + first_order] + first_unit,
-                       std::span(wide, count));
-      std::fill(wide + count, wide + num_blocks * kAuditLanes, 0.0f);
-      for (int b = 0; b < num_blocks; ++b) {
+    for (int n = 0; n < columns.num_orders; ++n) {
+      ReadThetaColumns(series_.theta, row, columns.first[n], std::span(wide, columns.count[n]));
+      std::fill(wide + columns.count[n], wide + kUnits, 0.0f);
+      for (int b = 0; b < columns.num_blocks; ++b) {
+        float* block = buffer_.get() + b * rows * columns.num_orders * kAuditLanes;
         std::copy_n(wide + b * kAuditLanes, kAuditLanes,
-                    buffer_.get() + b * block_size + (row * num_orders + n) * kAuditLanes);
+                    block + (row * columns.num_orders + n) * kAuditLanes);
       }
     }
   }
-  return {blocks_, static_cast<size_t>(num_blocks)};
 }
 
 }  // namespace unswift

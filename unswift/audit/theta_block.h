@@ -32,6 +32,13 @@ struct ThetaBlock {
 /// attacks read the stored numbers, whatever their type.
 void ReadThetaColumns(const MatrixView& theta, int64_t row, int64_t column, std::span<float> out);
 
+/// Where the orders of neighbouring blocks stand in a row of theta.
+struct ThetaColumns {
+  int num_orders = 0, num_blocks = 0;
+  int64_t first[kAuditOrders] = {};  ///< column of the first unit
+  int64_t count[kAuditOrders] = {};  ///< units that have the order; the first ones
+};
+
 /// Buffers of one thread: reads neighbouring blocks together, so that a row's bytes are used whole.
 class ThetaReader {
  public:
@@ -45,6 +52,9 @@ class ThetaReader {
   std::span<const ThetaBlock> Read(int64_t first_unit);
 
  private:
+  /// Block-quantised theta, whose blocks of 32 columns do not begin with ours.
+  void ReadPacked(const ThetaColumns& columns);
+
   const SeriesWeights& series_;
   std::vector<int64_t> column_;  // [max_order + 1], first column of each order
   hwy::AlignedFreeUniquePtr<float[]> buffer_;

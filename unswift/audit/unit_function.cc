@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "unswift/audit/linear_algebra.h"
+#include "unswift/audit/mantissa_evidence.h"
 #include "unswift/ops/convert.h"
 
 namespace unswift {
@@ -16,6 +17,8 @@ constexpr int kPoints = 96;
 constexpr double kEvenShare = 0.05;
 // Above it the guessed density is too far from the one that the fit was made with.
 constexpr double kPoorFit = 0.01;
+// Above it the scale may be off by half an octave.
+constexpr double kNoOctave = 0.1;
 // Half width of the range that fits cover at least, in x = z + bias (docs/equations.md, "Fit").
 constexpr double kFitReach = 5.0;
 
@@ -90,13 +93,13 @@ std::vector<double> Density(const std::vector<double>& z, double mean, double sp
 double ShapeDistance(const FunctionSamples& samples, const std::vector<double>& weight,
                      const std::vector<double>& phi, const SmallVector& c) {
   const int orders = samples.num_orders;
-  SmallMatrix gram = SmallMatrix::Zero(orders, orders);
-  SmallVector right = SmallVector::Zero(orders);
-  for (size_t i = 0; i < phi.size(); ++i) {
-    const Eigen::Map<const Eigen::VectorXd> row(samples.basis.data() + i * orders, orders);
-    gram.noalias() += weight[i] * row * row.transpose();
-    right += weight[i] * phi[i] * row;
-  }
+  using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const auto points = static_cast<Eigen::Index>(phi.size());
+  const Eigen::Map<const Rows> basis(samples.basis.data(), points, orders);
+  const Eigen::Map<const SmallVector> weights(weight.data(), points), values(phi.data(), points);
+  const Rows weighted = basis.array().colwise() * weights.array();
+  const SmallMatrix gram = weighted.transpose() * basis;
+  const SmallVector right = weighted.transpose() * values;
   SmallMatrix damped = gram;
   damped.diagonal() *= 1.0 + 1e-10;
   const SmallVector best = SolveSymmetric(damped, right);
@@ -138,7 +141,10 @@ FunctionFit FitWithoutBias(const LayerFacts& facts, const FunctionSamples& sampl
     fit.sign = sign;
     if (fit.residual < best.residual) best = fit;
   }
-  return best.residual > kPoorFit ? FitOverDensities(facts, samples, c, best) : best;
+  // Where the storage types tell the scale, all that is needed is the octave.
+  const bool told = MantissaEvidence::For(facts.series->theta.dtype, facts.weight_dtype) != nullptr;
+  const double limit = told ? kNoOctave : kPoorFit;
+  return best.residual > limit ? FitOverDensities(facts, samples, c, best) : best;
 }
 
 FunctionFit FitAtBias(const LayerFacts& facts, const FunctionSamples& samples,

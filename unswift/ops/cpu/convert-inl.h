@@ -8,10 +8,10 @@ namespace HWY_NAMESPACE {
 #if UNSWIFT_PORTABLE_TARGET
 // The scalar definitions are this target's kernels.
 
-void RowToF32Kernel(DType dtype, const std::byte* row, float* out, int64_t count) {
+inline void RowToF32Kernel(DType dtype, const std::byte* row, float* out, int64_t count) {
   RowToF32(dtype, row, {out, static_cast<size_t>(count)});
 }
-void RowFromF32Kernel(DType dtype, const float* row, int64_t count, std::byte* out) {
+inline void RowFromF32Kernel(DType dtype, const float* row, int64_t count, std::byte* out) {
   RowFromF32(dtype, {row, static_cast<size_t>(count)}, out);
 }
 
@@ -41,7 +41,7 @@ HWY_INLINE void WidenRow16(const std::byte* row, float* out, int64_t count,
   }
 }
 
-void RowToF32Kernel(DType dtype, const std::byte* row, float* out, int64_t count) {
+inline void RowToF32Kernel(DType dtype, const std::byte* row, float* out, int64_t count) {
   const hn::Rebind<uint32_t, F32Tag> d32;
   const hn::Rebind<hwy::float16_t, F32Tag> half;
   switch (dtype) {
@@ -87,7 +87,7 @@ HWY_INLINE auto BF16Bits(V value) {
   return hn::DemoteTo(d16, hn::BitCast(di32, hn::IfThenElse(is_nan, quiet, rounded)));
 }
 
-void RowFromF32Kernel(DType dtype, const float* row, int64_t count, std::byte* out) {
+inline void RowFromF32Kernel(DType dtype, const float* row, int64_t count, std::byte* out) {
   const hn::Rebind<hwy::float16_t, F32Tag> half;
   const hn::Rebind<uint16_t, F32Tag> d16;
   switch (dtype) {
@@ -122,7 +122,7 @@ bool ExponentsFinite(T exponent_mask, const std::byte* data, int64_t count) {
 
 #endif  // UNSWIFT_PORTABLE_TARGET
 
-bool AllFiniteKernel(DType dtype, const std::byte* data, int64_t count) {
+inline bool AllFiniteKernel(DType dtype, const std::byte* data, int64_t count) {
   switch (dtype) {
     case DType::kF32:
       return ExponentsFinite<uint32_t>(0x7f800000u, data, count);

@@ -1,0 +1,80 @@
+// Exact weights from approximate ones: the original's storage type is a grid of few numbers, which
+// fixes a unit's scale, and weights that are right teach how the orders err together.
+// Source: docs/threat_model.md, "What an attacker computes".
+#pragma once
+
+#include <array>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "unswift/audit/block_projection.h"
+#include "unswift/audit/mantissa_evidence.h"
+
+namespace unswift {
+
+/// How sure a unit's result is.
+struct UnitOutcome {
+  bool on_grid = false;     ///< the original's storage type was recognised in the numbers
+  double grid_score = 1.0;  ///< ScanForGrid's, at the end; 1/12 = nothing recognised
+  double noise = 0.0;       ///< relative error of an entry before rounding to the grid
+};
+
+/// Working memory of one thread.
+class GridRounding {
+ public:
+  explicit GridRounding(const LayerFacts& facts);
+
+  /// Rounds a block's least-squares solution to the original's storage type, unit by unit where the
+  /// type can be recognised; others stay as they are. What is to be learned, is from the sample, a
+  /// block of some of the rows. Shapes: units, outcome [16]; result [rows][16], valid until the
+  /// next call.
+  std::span<const float> Round(const ThetaBlock& block, const ThetaBlock& sample,
+                               std::span<const UnitModel> units, std::span<UnitOutcome> outcome);
+
+ private:
+  /// Where a scan looks for the scale of an estimate.
+  enum class Search { kTrusting, kNarrow, kUnit, kOctave, kHere };
+
+  void RoundByEvidence();
+  void RoundByScans();
+  void Project(const ThetaBlock& block, const BlockVectors& q);
+  /// Divides the solution by a scale, rounds, learns the errors, and rounds again.
+  void Try(const LaneFloats& scale, bool must_learn, LaneFloats& score);
+  void Scan(Search search, LaneFloats& scale, LaneFloats& score) const;
+  GridScan MakeScan(const LaneFloats& width) const;
+  /// Entries below this have no relative error to speak of.
+  void FloorOf(std::span<const float> w, LaneFloats& floor) const;
+  /// Mean of the lowest order over w: rows count alike, since a few large ones would carry their
+  /// own rounding errors into a regression.
+  void LowestCoefficients(std::span<const float> w, LaneDoubles& c) const;
+  void Rescale(LaneFloats& score);
+  /// Rounds the estimate; sharpen: and the coefficients of the lowest order with it.
+  void Snap(bool sharpen);
+  void LearnErrors();
+  void Keep(int lane, double score);
+  std::span<const float> Finish();
+  bool AllBelow(const LaneFloats& score, double limit) const;
+  UnitOutcome OutcomeOf(int lane) const;
+
+  const LayerFacts& facts_;
+  const int mantissa_bits_;  // of the original's storage type; 0 = no grid to find
+  const MantissaEvidence* const evidence_;
+
+  const ThetaBlock* block_ = nullptr;  // the sample, and at the end the whole block
+  std::span<const UnitModel> units_;
+  std::unique_ptr<LaneDoubles[][kAuditOrders]> gram_;
+  BlockProjection projection_;
+  // What is tried now: estimate = Theta q, and it rounded; [rows][16].
+  BlockVectors q_;
+  std::vector<float> estimate_, snapped_;
+  LaneDoubles lowest_;  // coefficient of the lowest order, where there is evidence
+  std::array<double, kAuditLanes> log_innovations_;
+  // The best so far.
+  BlockVectors kept_;
+  LaneDoubles kept_lowest_;
+  std::array<double, kAuditLanes> kept_score_;
+  std::array<bool, kAuditLanes> on_grid_;
+};
+
+}  // namespace unswift

@@ -1,0 +1,70 @@
+// What the stored numbers of one order say about its coefficient.
+//
+// The lowest stored order of a unit is rounded plainly, whatever the rounding of the others:
+// theta[i] = round(c w[i]). The w[i] have few mantissas, so which mantissas theta takes, and how
+// often, depends on that of c: some never occur, others twice as often. Counting them finds log2 c
+// up to a whole number, to about 3e-4, without any estimate of w. Source: docs/threat_model.md,
+// "What an attacker computes".
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "unswift/tensor/dtype.h"
+
+namespace unswift {
+
+/// Explicit bits of a 16-bit type's mantissa; 0 for others, whose numbers form no coarse grid.
+int MantissaBits(DType dtype);
+
+struct CoefficientEstimate {
+  double coefficient = 0.0;
+  double log_likelihood = 0.0;  ///< with that of the guess, nats
+  /// The counts are such as the coefficient would make. Numbers that are no products of the
+  /// weights' type are implausible; f16 products can be, too, where the tables' steps are too
+  /// coarse for them.
+  bool plausible = false;
+};
+
+/// Tables for one pair of types; immutable.
+class MantissaEvidence {
+ public:
+  /// Coefficients per octave in the tables.
+  static constexpr int kSteps = 8192;
+  /// Mantissas by their first 7 bits, which is mostly enough to tell coefficients apart.
+  static constexpr int kBins = 128;
+
+  /// The tables of theta's and the weights' storage type, made at first use (8 MB). Null where a
+  /// type has no coarse grid of mantissas.
+  static const MantissaEvidence* For(DType theta, DType weight);
+
+  /// The likeliest coefficients behind theta[0], theta[stride], ... around a guess whose logarithm
+  /// (natural) is off by about `doubt`, best first: one where it leaves no doubt, at most
+  /// kAlternatives. Looks up to half an octave away, since whole octaves cannot be told apart.
+  /// Numbers that are zero or subnormal in the type are left out.
+  std::vector<CoefficientEstimate> Estimate(std::span<const float> theta, int64_t stride,
+                                            double guess, double doubt) const;
+  static constexpr int kAlternatives = 4;
+
+ private:
+  /// How often each mantissa occurs, [1 << theta_bits].
+  using Counts = std::vector<float>;
+
+  MantissaEvidence(int theta_bits, int weight_bits);
+  Counts Count(std::span<const float> theta, int64_t stride) const;
+  /// Share of each mantissa that a coefficient makes, [1 << theta_bits].
+  void Shares(double coefficient, std::vector<double>& share) const;
+  double LogLikelihood(const Counts& counts, double coefficient, std::vector<double>& share) const;
+  struct Window;
+  std::vector<CoefficientEstimate> Sharpen(const Counts& counts, const Window& window) const;
+  bool IsPlausible(const Counts& counts, double coefficient) const;
+
+  const int theta_bits_, weight_bits_;
+  std::vector<double> prior_;  // [1 << weight_bits], share of each mantissa of the weights
+  // Log of the share of each bin; two octaves, so that any window is contiguous.
+  std::vector<float> table_;  // [kBins, 2 kSteps]
+};
+
+}  // namespace unswift
