@@ -66,8 +66,8 @@ void RunDownProjection(benchmark::State& state, DType dtype, int64_t m, const Be
 }
 
 void BM_SeriesDownProjection(benchmark::State& state) {
-  RunDownProjection(state, DType::kBF16, state.range(0), BenchUnits(state.range(1), 12), state.range(2),
-                    static_cast<int>(state.range(3)));
+  RunDownProjection(state, DType::kBF16, state.range(0), BenchUnits(state.range(1), 12),
+                    state.range(2), static_cast<int>(state.range(3)));
 }
 
 /// Every unit of the same order: what bench/peers compares.
