@@ -66,9 +66,12 @@ class Candidate {
 
   Result<> Run() {
     cache_->Clear();
+    const double attention_before = decoder_.attention_seconds();
     const Stopwatch prefill;
     UNSWIFT_RETURN_IF_ERROR(Prefill(decoder_, *cache_, prompt_));
     prefill_seconds.push_back(prefill.Seconds());
+    attention_shares.push_back((decoder_.attention_seconds() - attention_before) /
+                               prefill_seconds.back());
     int32_t id = prompt_.front();
     const Stopwatch decode;
     for (int64_t step = 0; step < options_.new_tokens; ++step) {
@@ -88,6 +91,7 @@ class Candidate {
     speed.prefill_tokens_per_second =
         rates(prefill_seconds, static_cast<double>(options_.prompt_tokens));
     speed.decode_tokens_per_second = rates(decode_seconds, 1.0);
+    speed.prefill_attention_share = SpreadOf(attention_shares);
     speed.weight_bytes_per_token = decoder_.model().weight_bytes_per_token();
     speed.gigabytes_per_second = static_cast<double>(speed.weight_bytes_per_token) *
                                  speed.decode_tokens_per_second.median / 1e9;
@@ -95,6 +99,7 @@ class Candidate {
   }
 
   std::vector<double> prefill_seconds, decode_seconds;  // per repetition; decode per token
+  std::vector<double> attention_shares;                 // of prefill_seconds
 
  private:
   Rows Row() { return {logits_.data(), 1, static_cast<int64_t>(logits_.size())}; }

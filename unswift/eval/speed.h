@@ -25,6 +25,7 @@ Spread SpreadOf(std::vector<double> values);
 
 struct ModelSpeed {
   Spread prefill_tokens_per_second, decode_tokens_per_second;
+  Spread prefill_attention_share;  ///< of prefill's time, in the attention kernel
   int64_t weight_bytes_per_token = 0;
   double gigabytes_per_second = 0.0;  ///< weight bytes per token x decode median
 };
