@@ -39,8 +39,8 @@ struct SpeedResult {
 };
 
 /// Decodes after a prompt of prompt_tokens pseudo-random ids. Every model is checked first: its
-/// logits must be finite and its decode of the last of the first 64 tokens must agree with prefill's.
-/// Errors: kInvalidArgument (context too short), kInvalidData (the check failed).
+/// logits must be finite and its decode of the last of the first 64 tokens must agree with
+/// prefill's. Errors: kInvalidArgument (context too short), kInvalidData (the check failed).
 Result<SpeedResult> MeasureSpeed(std::span<Decoder* const> decoders, const SpeedOptions& options,
                                  const ProgressFn& progress = {});
 
