@@ -13,7 +13,8 @@ namespace unswift {
 namespace {
 
 constexpr int64_t kBandwidthBytes = int64_t{1} << 30;
-// Enough for the path of many rows; a check of a whole long prompt would cost more than measuring it.
+// Enough for the path of many rows; a check of a whole long prompt would cost more than measuring
+// it.
 constexpr size_t kMostCheckedTokens = 64;
 
 class Stopwatch {
