@@ -32,7 +32,7 @@ bool IsCorrect(const SeriesUnits& units, ConstRows z, ConstRows u, const MatrixV
   const auto features = reference::SeriesFeatures(units, z.Slice(0, 1), u.Slice(0, 1));
   std::vector<float> row(theta.cols);
   for (int64_t i = 0; i < 8; ++i) {
-    RowToF32(theta.dtype, theta.row(i), row);
+    MatrixRowToF32(theta, i, row);
     double expected = 0.0, magnitude = 0.0;
     for (int64_t k = 0; k < theta.cols; ++k) {
       expected += features.values[k] * row[k];
@@ -43,10 +43,10 @@ bool IsCorrect(const SeriesUnits& units, ConstRows z, ConstRows u, const MatrixV
   return true;
 }
 
-void RunDownProjection(benchmark::State& state, int64_t m, const BenchUnits& units,
+void RunDownProjection(benchmark::State& state, DType dtype, int64_t m, const BenchUnits& units,
                        int64_t hidden_size, int threads) {
   const int64_t num_units = units.view.num_units();
-  const BenchWeight theta(DType::kBF16, hidden_size, units.view.num_features());
+  const BenchWeight theta(dtype, hidden_size, units.view.num_features());
   const std::vector<float> z = RandomFloats(m * num_units, 1, 2.0);
   const std::vector<float> u = RandomFloats(m * num_units, 2);
   std::vector<float> y(m * hidden_size);
@@ -66,14 +66,15 @@ void RunDownProjection(benchmark::State& state, int64_t m, const BenchUnits& uni
 }
 
 void BM_SeriesDownProjection(benchmark::State& state) {
-  RunDownProjection(state, state.range(0), BenchUnits(state.range(1), 12), state.range(2),
-                    static_cast<int>(state.range(3)));
+  RunDownProjection(state, DType::kBF16, state.range(0), BenchUnits(state.range(1), 12),
+                    state.range(2), static_cast<int>(state.range(3)));
 }
 
-/// One token, every unit of the same order: what bench/peers compares.
-void BM_UniformSeries(benchmark::State& state) {
-  const BenchUnits units(state.range(0), state.range(2), /*uniform=*/true);
-  RunDownProjection(state, 1, units, state.range(1), static_cast<int>(state.range(3)));
+/// Every unit of the same order: what bench/peers compares.
+void BM_UniformSeries(benchmark::State& state, DType dtype) {
+  const BenchUnits units(state.range(1), state.range(3), /*uniform=*/true);
+  RunDownProjection(state, dtype, state.range(0), units, state.range(2),
+                    static_cast<int>(state.range(4)));
 }
 
 void BM_SeriesFeatures(benchmark::State& state) {
@@ -97,12 +98,17 @@ BENCHMARK(BM_SeriesDownProjection)
     ->ArgsProduct({{1, 4, 16, 64}, {8192}, {2048}, {1, 2}})
     ->UseRealTime()
     ->Unit(benchmark::kMicrosecond);
-BENCHMARK(BM_UniformSeries)
-    ->ArgNames({"units", "hidden", "order", "threads"})
-    ->ArgsProduct({{8192}, {2048}, {8}, {1, 2}})
-    ->ArgsProduct({{1536}, {576}, {8}, {1, 2}})
-    ->UseRealTime()
-    ->Unit(benchmark::kMicrosecond);
+void Uniform(benchmark::internal::Benchmark* b) {
+  b->ArgNames({"m", "units", "hidden", "order", "threads"})
+      ->ArgsProduct({{1, 16, 128}, {8192}, {2048}, {8}, {1, 2}})
+      ->ArgsProduct({{1}, {8192}, {2048}, {0, 2, 4, 12, 24}, {1, 2}})
+      ->ArgsProduct({{1}, {1536}, {576}, {8}, {1, 2}})
+      ->UseRealTime()
+      ->Unit(benchmark::kMicrosecond);
+}
+BENCHMARK_CAPTURE(BM_UniformSeries, bf16, DType::kBF16)->Apply(Uniform);
+BENCHMARK_CAPTURE(BM_UniformSeries, f16, DType::kF16)->Apply(Uniform);
+BENCHMARK_CAPTURE(BM_UniformSeries, q8_0, DType::kQ8_0)->Apply(Uniform);
 BENCHMARK(BM_SeriesFeatures)->ArgName("units")->Arg(1536)->Arg(8192);
 
 }  // namespace

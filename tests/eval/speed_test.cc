@@ -33,6 +33,9 @@ TEST(MeasureSpeed, ReportsBytesAndRatios) {
   const Spread& decode = result->models[0].decode_tokens_per_second;
   EXPECT_LE(decode.min, decode.median);
   EXPECT_LE(decode.median, decode.max);
+  const Spread& attention = result->models[0].prefill_attention_share;
+  EXPECT_GT(attention.min, 0.0);
+  EXPECT_LT(attention.max, 1.0);
 }
 
 TEST(MeasureSpeed, RefusesWhatDoesNotFitTheContext) {

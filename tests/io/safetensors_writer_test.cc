@@ -124,6 +124,56 @@ TEST(SafetensorsWriter, RefusesBadSpecs) {
   EXPECT_FALSE(std::filesystem::exists(dir / "f"));
 }
 
+TEST(SafetensorsWriter, PiecesFollowEachOtherWhoeverWritesThem) {
+  const TempDir dir;
+  const std::vector<std::byte> bytes = Pattern((9 << 20) + 5, 3);
+  const std::span<const std::byte> all(bytes);
+  const int64_t total = static_cast<int64_t>(bytes.size());
+  for (const int threads : {1, 2, 5}) {
+    auto writer = SafetensorsWriter::Create(dir / "f", {{"a", DType::kU8, {total}}});
+    ASSERT_TRUE(Succeeds(writer));
+    ASSERT_TRUE(Succeeds(writer->Append(all.first(7))));
+    std::vector<DataPiece> pieces;
+    AppendAsPieces(all.subspan(7, 6 << 20), pieces);
+    for (size_t begin = 7 + (6 << 20); begin + 3 < bytes.size(); begin += 99'991) {
+      const auto part = all.subspan(begin, std::min<size_t>(99'991, bytes.size() - 3 - begin));
+      pieces.push_back({.num_bytes = static_cast<int64_t>(part.size()),
+                        .make = [part](std::span<std::byte> out) -> Result<> {
+                          std::ranges::copy(part, out.begin());
+                          return {};
+                        }});
+    }
+    ThreadPool pool(threads);
+    int beside = 0;
+    ASSERT_TRUE(Succeeds(writer->AppendPieces(pieces, pool, [&] { ++beside; })));
+    EXPECT_EQ(beside, 1);
+    ASSERT_TRUE(Succeeds(writer->Append(all.last(3))));
+    EXPECT_EQ(writer->bytes_written(), total);
+    ASSERT_TRUE(Succeeds(writer->Finish()));
+    const auto file = SafetensorsFile::Open(dir / "f");
+    ASSERT_TRUE(Succeeds(file));
+    EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), file->tensors().at("a").data)) << threads;
+  }
+}
+
+TEST(SafetensorsWriter, ReportsThePieceThatFailed) {
+  const TempDir dir;
+  ThreadPool pool(2);
+  const std::vector<std::byte> bytes = Pattern(4, 0);
+  const auto fail = [](std::span<std::byte>) -> Result<> {
+    return MakeError(ErrorCode::kInvalidData, "no theta today");
+  };
+  auto writer = SafetensorsWriter::Create(dir / "f", {{"a", DType::kU8, {8}}});
+  ASSERT_TRUE(Succeeds(writer));
+  EXPECT_TRUE(FailsWith(writer->AppendPieces({{bytes}, {.num_bytes = 4, .make = fail}}, pool),
+                        ErrorCode::kInvalidData, "no theta today"));
+  EXPECT_TRUE(FailsWith(writer->AppendPieces({{bytes}, {bytes}, {bytes}}, pool),
+                        ErrorCode::kInvalidArgument, "expected 8 more bytes of data, got 12"));
+  auto full = SafetensorsWriter::Create("/dev/full", {{"a", DType::kU8, {4}}});
+  ASSERT_TRUE(Succeeds(full));
+  EXPECT_TRUE(FailsWith(full->AppendPieces({{bytes}}, pool), ErrorCode::kIo, "No space left"));
+}
+
 TEST(SafetensorsWriter, RefusesTooManyAndTooFewBytes) {
   const TempDir dir;
   auto writer = SafetensorsWriter::Create(dir / "f", {{"a", DType::kU8, {4}}});

@@ -135,7 +135,7 @@ class ReleasedMlp {
                            signs, DType::kF32);
     auto writer = SafetensorsWriter::Create(path, mlp.Specs());
     ASSERT_TRUE(writer.has_value()) << writer.error().message;
-    const Result<> written = mlp.Write(*writer, pool_);
+    const Result<> written = writer->AppendPieces(mlp.Pieces(), pool_);
     ASSERT_TRUE(written.has_value()) << written.error().message;
     ASSERT_TRUE(writer->Finish().has_value());
     units_.basis = SeriesBasis::kTaylor;

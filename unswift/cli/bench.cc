@@ -23,6 +23,7 @@ Json ResultJson(const BenchOptions& options, const SpeedResult& result, int thre
         {{"model", options.models[i]},
          {"prefill_tokens_per_second", SpreadJson(speed.prefill_tokens_per_second)},
          {"decode_tokens_per_second", SpreadJson(speed.decode_tokens_per_second)},
+         {"prefill_attention_share", SpreadJson(speed.prefill_attention_share)},
          {"weight_bytes_per_token", speed.weight_bytes_per_token},
          {"gigabytes_per_second", speed.gigabytes_per_second},
          {"share_of_read_bandwidth", 1e9 * speed.gigabytes_per_second / result.read_bandwidth}});
@@ -50,9 +51,10 @@ void PrintText(const Json& json) {
   for (const Json& model : json["models"]) {
     const Json& prefill = model["prefill_tokens_per_second"];
     const Json& decode = model["decode_tokens_per_second"];
-    fmt::print("{}\n  prefill {:.1f} tokens/s ({:.1f} to {:.1f})\n",
+    fmt::print("{}\n  prefill {:.1f} tokens/s ({:.1f} to {:.1f}), {:.0f} % of it in attention\n",
                model["model"].get<std::string>(), prefill["median"].get<double>(),
-               prefill["min"].get<double>(), prefill["max"].get<double>());
+               prefill["min"].get<double>(), prefill["max"].get<double>(),
+               100.0 * model["prefill_attention_share"]["median"].get<double>());
     fmt::print(
         "  decode  {:.2f} tokens/s ({:.2f} to {:.2f}), {:.1f} GB/s of weights, {:.0f} % of "
         "the bandwidth\n",

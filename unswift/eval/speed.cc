@@ -13,6 +13,9 @@ namespace unswift {
 namespace {
 
 constexpr int64_t kBandwidthBytes = int64_t{1} << 30;
+// Enough for the path of many rows; a check of a whole long prompt would cost more than measuring
+// it.
+constexpr size_t kMostCheckedTokens = 64;
 
 class Stopwatch {
  public:
@@ -41,15 +44,17 @@ class Candidate {
         logits_(decoder.model().config().vocab_size),
         cache_(decoder.MakeCache()) {}
 
-  /// Prefill of the whole prompt against prefill of all but its last token and one decode step.
+  /// Prefill of the prompt's beginning against prefill of all but its last token and one decode
+  /// step.
   Result<> Check() {
-    UNSWIFT_ASSIGN_OR_RETURN(const ConstRows whole, Prefill(decoder_, *cache_, prompt_));
+    const std::span<const int32_t> ids =
+        std::span(prompt_).first(std::min(prompt_.size(), kMostCheckedTokens));
+    UNSWIFT_ASSIGN_OR_RETURN(const ConstRows whole, Prefill(decoder_, *cache_, ids));
     decoder_.Logits(whole, Row());
     const std::vector<float> expected = logits_;
     cache_->Clear();
-    const std::span<const int32_t> ids(prompt_);
     UNSWIFT_RETURN_IF_ERROR(Prefill(decoder_, *cache_, ids.first(ids.size() - 1)));
-    UNSWIFT_RETURN_IF_ERROR(Step(prompt_.back()));
+    UNSWIFT_RETURN_IF_ERROR(Step(ids.back()));
     double difference = 0.0, largest = 1.0;
     for (size_t i = 0; i < expected.size(); ++i) {
       difference = std::max(difference, std::abs(static_cast<double>(expected[i]) - logits_[i]));
@@ -66,9 +71,12 @@ class Candidate {
 
   Result<> Run() {
     cache_->Clear();
+    const double attention_before = decoder_.attention_seconds();
     const Stopwatch prefill;
     UNSWIFT_RETURN_IF_ERROR(Prefill(decoder_, *cache_, prompt_));
     prefill_seconds.push_back(prefill.Seconds());
+    attention_shares.push_back((decoder_.attention_seconds() - attention_before) /
+                               prefill_seconds.back());
     int32_t id = prompt_.front();
     const Stopwatch decode;
     for (int64_t step = 0; step < options_.new_tokens; ++step) {
@@ -88,6 +96,7 @@ class Candidate {
     speed.prefill_tokens_per_second =
         rates(prefill_seconds, static_cast<double>(options_.prompt_tokens));
     speed.decode_tokens_per_second = rates(decode_seconds, 1.0);
+    speed.prefill_attention_share = SpreadOf(attention_shares);
     speed.weight_bytes_per_token = decoder_.model().weight_bytes_per_token();
     speed.gigabytes_per_second = static_cast<double>(speed.weight_bytes_per_token) *
                                  speed.decode_tokens_per_second.median / 1e9;
@@ -95,6 +104,7 @@ class Candidate {
   }
 
   std::vector<double> prefill_seconds, decode_seconds;  // per repetition; decode per token
+  std::vector<double> attention_shares;                 // of prefill_seconds
 
  private:
   Rows Row() { return {logits_.data(), 1, static_cast<int64_t>(logits_.size())}; }

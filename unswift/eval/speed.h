@@ -25,6 +25,7 @@ Spread SpreadOf(std::vector<double> values);
 
 struct ModelSpeed {
   Spread prefill_tokens_per_second, decode_tokens_per_second;
+  Spread prefill_attention_share;  ///< of prefill's time, in the attention kernel
   int64_t weight_bytes_per_token = 0;
   double gigabytes_per_second = 0.0;  ///< weight bytes per token x decode median
 };
@@ -38,8 +39,8 @@ struct SpeedResult {
 };
 
 /// Decodes after a prompt of prompt_tokens pseudo-random ids. Every model is checked first: its
-/// logits must be finite and its decode of the prompt's last token must agree with prefill's.
-/// Errors: kInvalidArgument (context too short), kInvalidData (the check failed).
+/// logits must be finite and its decode of the last of the first 64 tokens must agree with
+/// prefill's. Errors: kInvalidArgument (context too short), kInvalidData (the check failed).
 Result<SpeedResult> MeasureSpeed(std::span<Decoder* const> decoders, const SpeedOptions& options,
                                  const ProgressFn& progress = {});
 

@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -15,6 +16,7 @@
 #include "unswift/base/file_set.h"
 #include "unswift/base/mapped_file.h"
 #include "unswift/base/result.h"
+#include "unswift/base/thread_pool.h"
 #include "unswift/tensor/tensor_view.h"
 
 namespace unswift {
@@ -76,6 +78,19 @@ struct TensorSpec {
   Shape shape;
 };
 
+/// A run of a file's data: bytes that lie in memory, or bytes that `make` puts into the span of
+/// num_bytes that it is given (from any thread, beside other pieces).
+struct DataPiece {
+  std::span<const std::byte> bytes = {};
+  int64_t num_bytes = 0;
+  std::function<Result<>(std::span<std::byte>)> make = {};
+
+  int64_t size() const { return make ? num_bytes : static_cast<int64_t>(bytes.size()); }
+};
+
+/// Appends pieces of a few megabytes that together are `bytes`, which must outlive them.
+void AppendAsPieces(std::span<const std::byte> bytes, std::vector<DataPiece>& pieces);
+
 /// Writes one file: the header from the specs, then each tensor's bytes in the order of the specs,
 /// in as many pieces as the caller likes. Quantised matrices [rows, cols] are stored packed, as
 /// "U8" of PackedShape (tensor/packed.h).
@@ -88,6 +103,11 @@ class SafetensorsWriter {
 
   /// Appends the next bytes of the current tensor; a full one moves on to the next spec.
   Result<> Append(std::span<const std::byte> bytes);
+  /// Appends all pieces in their order; every thread makes and writes some of them. `beside` is
+  /// work for one thread meanwhile, or empty. Errors: the first piece's that failed. Cost in
+  /// memory: per thread the largest piece that is made.
+  Result<> AppendPieces(const std::vector<DataPiece>& pieces, ThreadPool& pool,
+                        const std::function<void()>& beside = {});
   /// Fails when bytes are missing; closes the file. Errors: kIo with the system's reason.
   Result<> Finish();
   /// Of tensor data, without the header.
@@ -95,6 +115,8 @@ class SafetensorsWriter {
 
  private:
   SafetensorsWriter() = default;
+  Result<> CheckRoom(int64_t num_bytes) const;
+  Result<> WriteAt(int64_t offset, std::span<const std::byte> bytes) const;
   struct Closer {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };

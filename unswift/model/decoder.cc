@@ -1,6 +1,7 @@
 #include "unswift/model/decoder.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "unswift/ops/activation.h"
@@ -255,8 +256,11 @@ void Decoder::RunAttention(int64_t layer, ConstRows input, std::span<const Seque
   for (const SequenceInput& sequence : batch) {
     const auto count = static_cast<int64_t>(sequence.ids.size());
     sequence.cache->Append(layer, k.Slice(begin, count), v.Slice(begin, count));
+    const auto start = std::chrono::steady_clock::now();
     Attention(q.Slice(begin, count), sequence.cache->View(layer), options,
               attention.Slice(begin, count), pool_);
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    attention_seconds_ += elapsed.count();
     begin += count;
   }
   Project(weights.o_proj, attention, out, MatMulMode::kAccumulate);

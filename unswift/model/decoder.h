@@ -61,6 +61,9 @@ class Decoder {
   /// batch); nothing is appended then. observer may be null.
   Result<ConstRows> Forward(std::span<const SequenceInput> batch, MlpObserver* observer = nullptr);
 
+  /// Spent in the attention kernel by all passes so far.
+  double attention_seconds() const { return attention_seconds_; }
+
   /// Shapes: hidden [m, hidden_size] as Forward returns; logits [m, vocab_size], soft cap applied.
   void Logits(ConstRows hidden, Rows logits);
 
@@ -87,6 +90,7 @@ class Decoder {
   ThreadPool& pool_;
   DecoderOptions options_;
   std::vector<std::vector<double>> inv_freq_;  ///< of each rope; empty where it follows the length
+  double attention_seconds_ = 0.0;
   std::unique_ptr<Workspace> work_;
 };
 

@@ -14,22 +14,21 @@ namespace {
 constexpr double kRidge = 1e-7;       // relative to the mass of the weights' histogram
 constexpr double kCarryReach = 10.0;  // how far the uniform share goes beyond both ends, in z
 
-// U[n, k] of one lane of a reversed factor. Column c of it is order max_order - c, and the
-// projection of column m on those before it solves a triangular system.
-void SolveCarry(const LaneSolver& solver, int lane, int order, std::span<float> packed) {
-  const int top = solver.max_order() - order;  // columns of orders that this lane does not have
+// U[n, k] from a reversed factor. Column c of it is order N - c, and the projection of column m on
+// those before it solves a triangular system.
+void SolveCarry(const SeriesSolver& solver, std::span<float> packed) {
+  const int order = solver.order();
   std::array<double, kMaxSeriesOrder + 1> c;
   size_t at = 0;
   for (int n = 0; n < order; ++n) {
-    const int m = solver.max_order() - n;
-    for (int i = m - 1; i >= top; --i) {
-      double sum = solver.r(i, m, lane);
-      for (int k = i + 1; k < m; ++k) sum -= solver.r(i, k, lane) * c[k];
-      const double diagonal = solver.r(i, i, lane);
+    const int m = order - n;
+    for (int i = m - 1; i >= 0; --i) {
+      double sum = solver.r(i, m);
+      for (int k = i + 1; k < m; ++k) sum -= solver.r(i, k) * c[k];
+      const double diagonal = solver.r(i, i);
       c[i] = diagonal > 0.0 ? sum / diagonal : 0.0;
     }
-    for (int k = n + 1; k <= order; ++k)
-      packed[at++] = static_cast<float>(c[solver.max_order() - k]);
+    for (int k = n + 1; k <= order; ++k) packed[at++] = static_cast<float>(c[order - k]);
   }
   UNSWIFT_CHECK(at == packed.size());
 }
@@ -52,29 +51,21 @@ Result<SeriesCarry> MakeCarry(const LayerStatistics& statistics, const FitOption
     carry.offset.push_back(carry.offset.back() + static_cast<int64_t>(order) * (order + 1) / 2);
   }
   carry.packed.resize(carry.offset.back());
-  std::vector<LaneSolver> solvers;
+  std::vector<SeriesSolver> solvers;
   for (int i = 0; i < pool.num_threads(); ++i) solvers.emplace_back(fit.basis);
-  const int64_t blocks = (fit.num_units() + kLaneUnits - 1) / kLaneUnits;
-  pool.ParallelForDynamic(blocks, [&](int64_t block, int thread) {
-    LaneSolver& solver = solvers[thread];
-    SampleRows rows;
-    const int64_t begin = block * kLaneUnits, end = std::min(begin + kLaneUnits, fit.num_units());
-    for (int64_t i = begin; i < end; ++i) {
-      const double unit_bias = bias.empty() ? 0.0 : bias[fit.units[i]];
-      const UnitInterval interval{fit.centre[i], fit.inv_radius[i]};
-      const UnitPoints points =
-          PointsOfUnit(statistics, options, fit.units[i], unit_bias, interval, kCarryReach);
-      const SampleSource source{options.activation, fit.guard, unit_bias, interval.centre,
-                                interval.inv_radius};
-      MakeSampleRows(points.bins, source, false, rows);
-      solver.SetLane(static_cast<int>(i - begin), rows, fit.orders[i], kRidge);
-    }
-    solver.Factor(true);
-    for (int64_t i = begin; i < end; ++i) {
-      SolveCarry(
-          solver, static_cast<int>(i - begin), fit.orders[i],
-          std::span(carry.packed).subspan(carry.offset[i], carry.offset[i + 1] - carry.offset[i]));
-    }
+  std::vector<SampleRows> rows(pool.num_threads());
+  pool.ParallelForDynamic(fit.num_units(), [&](int64_t i, int thread) {
+    const double unit_bias = bias.empty() ? 0.0 : bias[fit.units[i]];
+    const UnitInterval interval{fit.centre[i], fit.inv_radius[i]};
+    const UnitPoints points =
+        PointsOfUnit(statistics, options, fit.units[i], unit_bias, interval, kCarryReach);
+    const SampleSource source{options.activation, fit.guard, unit_bias, interval.centre,
+                              interval.inv_radius};
+    MakeSampleRows(points.bins, source, /*with_values=*/false, rows[thread]);
+    solvers[thread].Factor(rows[thread], fit.orders[i], kRidge, /*reversed=*/true);
+    SolveCarry(
+        solvers[thread],
+        std::span(carry.packed).subspan(carry.offset[i], carry.offset[i + 1] - carry.offset[i]));
   });
   return carry;
 }

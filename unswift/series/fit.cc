@@ -11,10 +11,10 @@
 namespace unswift {
 namespace {
 
-// What one thread reuses from block to block.
+// What one thread reuses from unit to unit.
 struct Workspace {
   explicit Workspace(SeriesBasis basis) : solver(basis) {}
-  LaneSolver solver;
+  SeriesSolver solver;
   SampleRows rows;
 };
 
@@ -28,15 +28,15 @@ double BiasOf(std::span<const double> bias, int64_t unit) {
   return bias.empty() ? 0.0 : bias[unit];
 }
 
-// Sets the unit's least-squares problem; returns the mass that errors scale with.
-double SetUnit(const LayerStatistics& statistics, const FitOptions& options, int64_t unit,
-               double bias, int order, int lane, Workspace& workspace) {
+// Factors the unit's least-squares problem; returns the mass that errors scale with.
+double FactorUnit(const LayerStatistics& statistics, const FitOptions& options, int64_t unit,
+                  double bias, int order, Workspace& workspace) {
   const UnitInterval interval = IntervalOfUnit(statistics, options, unit, bias);
   const UnitPoints points = PointsOfUnit(statistics, options, unit, bias, interval, 0.0);
   const SampleSource source{options.activation, options.guard, bias, interval.centre,
                             interval.inv_radius};
   MakeSampleRows(points.bins, source, true, workspace.rows);
-  workspace.solver.SetLane(lane, workspace.rows, order, 0.0);
+  workspace.solver.Factor(workspace.rows, order, /*ridge=*/0.0, /*reversed=*/false);
   return points.mass;
 }
 
@@ -65,21 +65,12 @@ Result<std::vector<double>> ErrorsByOrder(const LayerStatistics& statistics,
   const int num_errors = options.max_order + 1;
   std::vector<double> errors(num_units * num_errors);
   std::vector<Workspace> workspaces = MakeWorkspaces(options.basis, pool);
-  const int64_t blocks = (num_units + kLaneUnits - 1) / kLaneUnits;
-  pool.ParallelForDynamic(blocks, [&](int64_t block, int thread) {
+  pool.ParallelForDynamic(num_units, [&](int64_t unit, int thread) {
     Workspace& workspace = workspaces[thread];
-    const int64_t begin = block * kLaneUnits, end = std::min(begin + kLaneUnits, num_units);
-    double mass[kLaneUnits];
-    for (int64_t j = begin; j < end; ++j) {
-      mass[j - begin] = SetUnit(statistics, options, j, BiasOf(bias, j), options.max_order,
-                                static_cast<int>(j - begin), workspace);
-    }
-    workspace.solver.Factor(false);
-    for (int64_t j = begin; j < end; ++j) {
-      for (int n = 0; n < num_errors; ++n) {
-        errors[j * num_errors + n] =
-            mass[j - begin] * workspace.solver.residual(n, static_cast<int>(j - begin));
-      }
+    const double mass =
+        FactorUnit(statistics, options, unit, BiasOf(bias, unit), options.max_order, workspace);
+    for (int n = 0; n < num_errors; ++n) {
+      errors[unit * num_errors + n] = mass * workspace.solver.residual(n);
     }
   });
   return errors;
@@ -106,22 +97,14 @@ Result<SeriesFit> FitCoefficients(const LayerStatistics& statistics, const FitOp
   }
   fit.coefficients.resize(fit.offset.back());
   std::vector<Workspace> workspaces = MakeWorkspaces(options.basis, pool);
-  const int64_t blocks = (count + kLaneUnits - 1) / kLaneUnits;
-  pool.ParallelForDynamic(blocks, [&](int64_t block, int thread) {
+  pool.ParallelForDynamic(count, [&](int64_t i, int thread) {
     Workspace& workspace = workspaces[thread];
-    const int64_t begin = block * kLaneUnits, end = std::min(begin + kLaneUnits, count);
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t unit = fit.units[i];
-      const UnitInterval interval = IntervalOfUnit(statistics, options, unit, BiasOf(bias, unit));
-      fit.centre[i] = interval.centre;
-      fit.inv_radius[i] = interval.inv_radius;
-      SetUnit(statistics, options, unit, BiasOf(bias, unit), fit.orders[i],
-              static_cast<int>(i - begin), workspace);
-    }
-    workspace.solver.Factor(false);
-    for (int64_t i = begin; i < end; ++i) {
-      SolveCoefficients(workspace.solver, static_cast<int>(i - begin), fit.orders[i], fit.unit(i));
-    }
+    const double unit_bias = BiasOf(bias, fit.units[i]);
+    const UnitInterval interval = IntervalOfUnit(statistics, options, fit.units[i], unit_bias);
+    fit.centre[i] = interval.centre;
+    fit.inv_radius[i] = interval.inv_radius;
+    FactorUnit(statistics, options, fit.units[i], unit_bias, fit.orders[i], workspace);
+    SolveCoefficients(workspace.solver, fit.unit(i));
   });
   return fit;
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "unswift/base/check.h"
+#include "unswift/base/integers.h"
 #include "unswift/series/derivatives.h"
 #include "unswift/series/least_squares_kernel.h"
 
@@ -14,7 +15,7 @@
 
 #if HWY_ONCE
 namespace unswift {
-HWY_EXPORT(FactorLanes);
+HWY_EXPORT(FactorColumns);
 
 namespace {
 
@@ -96,85 +97,50 @@ void MakeSampleRows(const WeightedBins& bins, const SampleSource& source, bool w
   above.ReduceTo(1.0, rows);
 }
 
-void LaneSolver::SetLane(int lane, const SampleRows& rows, int order, double ridge) {
+void SeriesSolver::Factor(const SampleRows& rows, int order, double ridge, bool reversed) {
   UNSWIFT_CHECK(order >= 0 && order <= kMaxSeriesOrder);
-  lanes_[lane] = rows;
-  orders_[lane] = order;
-  ridge_[lane] = ridge;
-}
-
-void LaneSolver::Factor(bool reversed) {
-  int64_t rows = 0;
-  double ridge = 0.0;
-  max_order_ = 0;
-  for (int lane = 0; lane < kLaneUnits; ++lane) {
-    rows = std::max(rows, static_cast<int64_t>(lanes_[lane].size()));
-    ridge = std::max(ridge, ridge_[lane]);
-    if (lanes_[lane].size() > 0) max_order_ = std::max(max_order_, orders_[lane]);
-  }
-  LaneProblem p;
-  p.first_ridge_row = rows;
-  if (ridge > 0.0) rows += max_order_ + 1;
-  p.rows = (rows + 3) / 4 * 4;
-  if (ridge == 0.0) p.first_ridge_row = p.rows;
-  p.max_order = max_order_;
+  const auto num_rows = static_cast<int64_t>(rows.size());
+  FactorProblem p;
+  p.rows = RoundUp(num_rows + (ridge > 0.0 ? order + 1 : 0), kRowGrain);
+  p.first_ridge_row = num_rows;
+  p.max_order = order;
   p.chebyshev = basis_ == SeriesBasis::kChebyshev;
   p.reversed = reversed;
+  p.root_ridge = std::sqrt(ridge);
+  order_ = order;
   num_cols_ = p.num_cols();
-
-  const int64_t size = p.rows * kLaneUnits;
-  const int64_t orders_size = (max_order_ + 1) * kLaneUnits;
-  const int64_t num_inputs = 6 * size + orders_size + kLaneUnits;
-  if (num_inputs + num_cols_ * size > capacity_) {
-    capacity_ = num_inputs + num_cols_ * size;
+  constexpr int kInputs = 6;  // four of the rows, two of scratch
+  if ((kInputs + num_cols_) * p.rows > capacity_) {
+    capacity_ = (kInputs + num_cols_) * p.rows;
     memory_ = hwy::AllocateAligned<double>(capacity_);
   }
-  double* input = memory_.get();
-  std::fill(input, input + num_inputs, 0.0);
-  double* const position = input;
-  double* const alpha = position + size;
-  double* const beta = alpha + size;
-  double* const rhs = beta + size;
-  double* const has_order = rhs + 3 * size;
-  double* const root_ridge = has_order + orders_size;
-  p.scratch = rhs + size;
-  p.columns = root_ridge + kLaneUnits;
-  for (int lane = 0; lane < kLaneUnits; ++lane) {
-    const SampleRows& from = lanes_[lane];
-    for (size_t i = 0; i < from.size(); ++i) {
-      const size_t at = i * kLaneUnits + lane;
-      position[at] = from.position[i];
-      alpha[at] = from.alpha[i];
-      beta[at] = from.beta[i];
-      rhs[at] = from.rhs[i];
-    }
-    for (int n = 0; n <= orders_[lane]; ++n) {
-      if (from.size() > 0) has_order[n * kLaneUnits + lane] = 1.0;
-    }
-    root_ridge[lane] = std::sqrt(ridge_[lane]);
-    lanes_[lane].Clear();
-  }
-  r_.assign(static_cast<size_t>(num_cols_) * num_cols_ * kLaneUnits, 0.0);
-  residual_.assign(orders_size, 0.0);
-  p.position = position;
-  p.alpha = alpha;
-  p.beta = beta;
-  p.rhs = rhs;
-  p.has_order = has_order;
-  p.root_ridge = root_ridge;
+  double* next = memory_.get();
+  const auto padded = [&](const std::vector<double>& values) {
+    double* const to = next;
+    std::fill(std::copy(values.begin(), values.end(), to), to + p.rows, 0.0);
+    next += p.rows;
+    return to;
+  };
+  p.position = padded(rows.position);
+  p.alpha = padded(rows.alpha);
+  p.beta = padded(rows.beta);
+  p.rhs = padded(rows.rhs);
+  p.scratch = next;
+  p.columns = next + 2 * p.rows;
+  r_.assign(static_cast<size_t>(num_cols_) * num_cols_, 0.0);
+  residual_.assign(order + 1, 0.0);
   p.r = r_.data();
   p.residual = residual_.data();
-  HWY_DYNAMIC_DISPATCH(FactorLanes)(p);
+  HWY_DYNAMIC_DISPATCH(FactorColumns)(p);
 }
 
-void SolveCoefficients(const LaneSolver& solver, int lane, int order,
-                       std::span<double> coefficients) {
+void SolveCoefficients(const SeriesSolver& solver, std::span<double> coefficients) {
+  const int order = solver.order();
   UNSWIFT_CHECK(static_cast<int>(coefficients.size()) == order + 1);
-  const int rhs = solver.max_order() + 1;
   for (int n = order; n >= 0; --n) {
-    double sum = solver.r(n, rhs, lane);
-    for (int k = n + 1; k <= order; ++k) sum -= solver.r(n, k, lane) * coefficients[k];
-    const double diagonal = solver.r(n, n, lane);
+    double sum = solver.r(n, order + 1);
+    for (int k = n + 1; k <= order; ++k) sum -= solver.r(n, k) * coefficients[k];
+    const double diagonal = solver.r(n, n);
     coefficients[n] = diagonal > 0.0 ? sum / diagonal : 0.0;
   }
 }

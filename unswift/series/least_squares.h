@@ -1,5 +1,5 @@
-// Many small weighted least-squares problems in a guarded basis, eight units at a time. Internal to
-// series/: fits and carry matrices are made of it.
+// Small weighted least-squares problems in a guarded basis, one unit each. Internal to series/:
+// fits and carry matrices are made of it.
 //
 // A row of a unit's problem stands for one histogram bin. Outside the interval the guarded p_n is
 // p_n(+-1) (1 + slope_n s), s = |t| - 1, so all rows beyond one side span two dimensions of the
@@ -7,7 +7,6 @@
 // squares.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -18,9 +17,6 @@
 #include "unswift/series/statistics.h"
 
 namespace unswift {
-
-/// Units that are solved together, one per SIMD lane.
-inline constexpr int kLaneUnits = 8;
 
 /// One unit's rows: column n is p_n(position) * (alpha + slope_n * beta), slope_n = n^2 (Chebyshev)
 /// or n (Taylor); |position| <= 1 with a guard.
@@ -45,39 +41,31 @@ struct SampleSource {
 void MakeSampleRows(const WeightedBins& bins, const SampleSource& source, bool with_values,
                     SampleRows& rows);
 
-/// Orthogonal factors of up to eight problems. Arrays have the lane as last index.
-class LaneSolver {
+/// The orthogonal factor of one problem; reuses its memory from call to call.
+class SeriesSolver {
  public:
-  explicit LaneSolver(SeriesBasis basis) : basis_(basis) {}
+  explicit SeriesSolver(SeriesBasis basis) : basis_(basis) {}
 
-  /// Sets lane's rows and its order: columns above it vanish. ridge >= 0 adds rows sqrt(ridge) I.
-  void SetLane(int lane, const SampleRows& rows, int order, double ridge);
-  /// Factors columns p_0 .. p_max, then the right-hand side. `reversed` takes p_max first and has
-  /// no right-hand side. Lanes not set since the last call are empty.
-  void Factor(bool reversed);
+  /// Factors columns p_0 .. p_order, then the right-hand side. `reversed` takes p_order first and
+  /// has no right-hand side. ridge >= 0 adds rows sqrt(ridge) I.
+  void Factor(const SampleRows& rows, int order, double ridge, bool reversed);
 
-  int max_order() const { return max_order_; }
-  /// R[row, col] of a lane; column max_order() + 1 is Q^T rhs. A column that depends on those
-  /// before it within rounding has R[row, row] = 0 and takes no part.
-  double r(int row, int col, int lane) const {
-    return r_[(static_cast<int64_t>(row) * num_cols_ + col) * kLaneUnits + lane];
-  }
+  int order() const { return order_; }
+  /// R[row, col]; column order() + 1 is Q^T rhs. A column that depends on those before it within
+  /// rounding has R[row, row] = 0 and takes no part.
+  double r(int row, int col) const { return r_[static_cast<int64_t>(row) * num_cols_ + col]; }
   /// Squared norm of what is left of the right-hand side after column `n`.
-  double residual(int n, int lane) const { return residual_[n * kLaneUnits + lane]; }
+  double residual(int n) const { return residual_[n]; }
 
  private:
   SeriesBasis basis_;
-  std::array<SampleRows, kLaneUnits> lanes_;
-  std::array<int, kLaneUnits> orders_{};
-  std::array<double, kLaneUnits> ridge_{};
-  int max_order_ = 0, num_cols_ = 0;
+  int order_ = 0, num_cols_ = 0;
   int64_t capacity_ = 0;
   hwy::AlignedFreeUniquePtr<double[]> memory_;
   std::vector<double> r_, residual_;
 };
 
-/// Coefficients of order `order` (<= the lane's) from a factor that was not reversed.
-void SolveCoefficients(const LaneSolver& solver, int lane, int order,
-                       std::span<double> coefficients);
+/// Coefficients of the solver's order from a factor that was not reversed.
+void SolveCoefficients(const SeriesSolver& solver, std::span<double> coefficients);
 
 }  // namespace unswift

@@ -15,14 +15,16 @@ constexpr int64_t kChunk = 2 * kLanes;
 constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;
 constexpr int kMaxTileCols = kManyRegisters ? 6 : 3;
 constexpr int kMaxTileColsOf8Rows = kManyRegisters ? 3 : 1;
-// Ahead of the load in the same stream: hides the memory's latency at 2 GB/s per stream.
-constexpr int kPrefetchBytes = 1024;
+// Ahead of the load in the same stream: hides the memory's latency, further where a stream is
+// faster.
+constexpr int PrefetchBytes(int streams) { return streams == 2 ? 2048 : 1024; }
 
 /// The rows that one pass reads side by side. They lie far apart, each the head of a stream of its
 /// own: hardware prefetchers follow a stream within a page, so 8 streams keep 8 pages in flight.
 /// How many are best depends on the processor: one core of a Sapphire Rapids reads 16.5 GB/s from 8
 /// streams and 9.5 from neighbouring rows; two of a Zen 5, where streams that are a power of two
-/// apart meet in the same cache sets, 43 from 8 and 51 from 4.
+/// apart meet in the same cache sets, 43 from 8 and 51 from 4. For one activation row a core of
+/// it reads at 85 % of its bandwidth from 4 streams and at 94 % from 2, prefetched further ahead.
 template <int kRows>
 struct RowStreams {
   int64_t begin, end, distance;
@@ -55,14 +57,15 @@ HWY_NOINLINE void DotTile(const SkinnyMatMul& op, const RowStreams<kRows>& strea
     }
   };
 
+  constexpr int kAhead = PrefetchBytes(kRows);
   const int64_t k = op.weight.cols;
   int64_t i = 0;
   for (; i + 2 * kChunk <= k; i += 2 * kChunk) {
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
       const std::byte* chunk = w[r] + i * W::kBytes;
-      hwy::Prefetch(chunk + kPrefetchBytes);
-      hwy::Prefetch(chunk + kPrefetchBytes + kChunk * W::kBytes);
+      hwy::Prefetch(chunk + kAhead);
+      hwy::Prefetch(chunk + kAhead + kChunk * W::kBytes);
       add(r, chunk, x + i);
       add(r, chunk + kChunk * W::kBytes, x + i + kChunk);
     }
@@ -125,6 +128,7 @@ void SkinnyRangeOf(const SkinnyMatMul& op, int64_t n_begin, int64_t n_end) {
     if (m == 2) return SinglePassRange<W, 8, HWY_MIN(2, kMaxTileColsOf8Rows)>(op, n_begin, n_end);
     return SinglePassRange<W, 8, kMaxTileColsOf8Rows>(op, n_begin, n_end);
   }
+  if (m == 1) return SinglePassRange<W, 2, 1>(op, n_begin, n_end);
   const RowStreams<4> streams(n_begin, n_end);
   for (int64_t pass = 0; pass < streams.distance; ++pass) {
     for (int64_t i = 0; i < m; i += kMaxTileCols) {  // later blocks find the four rows in cache

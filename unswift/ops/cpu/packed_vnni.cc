@@ -26,7 +26,7 @@ namespace {
 constexpr int kParts = 8;  // of 64 weight bytes: 16 rows x 4 columns
 constexpr int64_t kBlockFloats = 2 * kQuantBlockSize / static_cast<int64_t>(sizeof(float));
 constexpr int kMaxCols = 8;           // activation rows of one pass
-constexpr int kPrefetchBytes = 4096;  // ahead in each stream
+constexpr int kPrefetchBytes = 4096;  // ahead in each stream, more than one activation row
 constexpr int64_t kScaleBytes = 2 * kPackedRows;
 
 /// A laid out row: 64 bytes per block (32 hi, 32 lo), then its scale s, then what the offset of the
@@ -42,8 +42,11 @@ struct LaidOutRow {
         corrections(reinterpret_cast<const int32_t*>(scales + blocks)) {}
 };
 
+// kStreams and kPrefetchBytes are those of a single activation row, by measurement on a Zen 5: q8_0
+// reads 7 % faster from 2 streams than from 4, q4_0 does not.
 struct Q8 {
   static constexpr int64_t kTileBytes = 544;
+  static constexpr int kStreams = 2, kPrefetchBytes = 2048;
   UNSWIFT_VNNI_INLINE void Load(const std::byte* tile, __m512i (&w)[kParts]) {
     for (int v = 0; v < kParts; ++v) w[v] = _mm512_loadu_si512(tile + kScaleBytes + 64 * v);
   }
@@ -51,6 +54,7 @@ struct Q8 {
 
 struct Q4 {
   static constexpr int64_t kTileBytes = 288;
+  static constexpr int kStreams = 4, kPrefetchBytes = 4096;
   UNSWIFT_VNNI_INLINE void Load(const std::byte* tile, __m512i (&w)[kParts]) {
     const __m512i low = _mm512_set1_epi8(15);
     for (int v = 0; v < kParts; v += 2) {
@@ -92,6 +96,7 @@ UNSWIFT_VNNI_INLINE void StoreGroup(const SkinnyMatMul& op, int64_t group, int64
 template <class W, int kStreams, int kCols>
 UNSWIFT_VNNI __attribute__((noinline)) void Pass(const SkinnyMatMul& op, int64_t m_begin,
                                                  int64_t first, int64_t distance, int64_t end) {
+  constexpr int kAhead = kCols == 1 ? W::kPrefetchBytes : kPrefetchBytes;
   const int64_t blocks = CeilDiv(op.weight.cols, kQuantBlockSize);
   const int64_t group_bytes = kPackedRows * op.weight.row_bytes;
   const std::byte* w[kStreams];
@@ -105,7 +110,7 @@ UNSWIFT_VNNI __attribute__((noinline)) void Pass(const SkinnyMatMul& op, int64_t
     for (int s = 0; s < kStreams; ++s) {
       const std::byte* const tile = w[s] + block * W::kTileBytes;
       for (int64_t line = 0; line < W::kTileBytes; line += 64) {
-        _mm_prefetch(reinterpret_cast<const char*>(tile) + kPrefetchBytes + line, _MM_HINT_T0);
+        _mm_prefetch(reinterpret_cast<const char*>(tile) + kAhead + line, _MM_HINT_T0);
       }
       __m512i parts[kParts];
       W::Load(tile, parts);
@@ -124,11 +129,14 @@ UNSWIFT_VNNI __attribute__((noinline)) void Pass(const SkinnyMatMul& op, int64_t
 }
 
 /// 16 accumulators at most, beside the 8 vectors of weights.
-constexpr int StreamsFor(int cols) { return cols <= 4 ? 4 : 2; }
+template <class W>
+constexpr int StreamsFor(int cols) {
+  return cols == 1 ? W::kStreams : cols <= 4 ? 4 : 2;
+}
 
 template <class W, int kCols>
 void RangeOfCols(const SkinnyMatMul& op, int64_t m_begin, int64_t begin, int64_t end) {
-  constexpr int kStreams = StreamsFor(kCols);
+  constexpr int kStreams = StreamsFor<W>(kCols);
   const int64_t distance = (end - begin + kStreams - 1) / kStreams;
   for (int64_t pass = 0; pass < distance; ++pass) {
     Pass<W, kStreams, kCols>(op, m_begin, begin + pass, distance, end);

@@ -6,9 +6,11 @@
 namespace unswift {
 namespace {
 
-// Rows of theta that are made at once: enough to keep all threads busy, few enough that a block of
-// the widest layers stays in tens of megabytes.
+// Rows of theta that a thread makes at once: the coefficients' tables are read once for all of
+// them.
 constexpr int64_t kThetaBlockRows = 32;
+// Rows of other matrices that are gathered at once.
+constexpr int64_t kGatherRows = 256;
 
 std::vector<int64_t> ReleaseOrder(const std::vector<int64_t>& selected, int64_t intermediate_size) {
   std::vector<bool> is_selected(intermediate_size, false);
@@ -25,9 +27,31 @@ void NegateStored(std::span<std::byte> values, int64_t element) {
   for (size_t i = element - 1; i < values.size(); i += element) values[i] ^= std::byte{0x80};
 }
 
+/// A piece that keeps its values until it is written.
 template <typename T>
-std::span<const std::byte> BytesOf(const std::vector<T>& values) {
-  return std::as_bytes(std::span<const T>(values));
+DataPiece PieceOf(std::vector<T> values) {
+  const auto num_bytes = static_cast<int64_t>(values.size() * sizeof(T));
+  return {.num_bytes = num_bytes,
+          .make = [values = std::move(values)](std::span<std::byte> out) -> Result<> {
+            std::ranges::copy(std::as_bytes(std::span<const T>(values)), out.begin());
+            return {};
+          }};
+}
+
+/// Pieces of `rows` rows, each made by fill(row, bytes of the row).
+template <typename Fill>
+void AddRowPieces(int64_t rows, int64_t row_bytes, const Fill& fill,
+                  std::vector<DataPiece>& pieces) {
+  for (int64_t begin = 0; begin < rows; begin += kGatherRows) {
+    const int64_t count = std::min(kGatherRows, rows - begin);
+    pieces.push_back(
+        {.num_bytes = count * row_bytes, .make = [=](std::span<std::byte> out) -> Result<> {
+           for (int64_t r = 0; r < count; ++r) {
+             fill(begin + r, out.subspan(r * row_bytes, row_bytes));
+           }
+           return {};
+         }});
+  }
 }
 
 }  // namespace
@@ -91,58 +115,69 @@ std::vector<std::string> ProtectedMlp::ReplacedTensors() const {
   return replaced;
 }
 
-Result<> ProtectedMlp::Write(SafetensorsWriter& writer, ThreadPool& pool) const {
+std::vector<DataPiece> ProtectedMlp::Pieces() const {
   const MlpWeights& weights = source_.weights;
+  std::vector<DataPiece> pieces;
   if (gated()) {
-    UNSWIFT_RETURN_IF_ERROR(WriteInput(writer, weights.gate_proj.weight, /*signed_rows=*/true));
-    if (!fused()) UNSWIFT_RETURN_IF_ERROR(WriteBias(writer, weights.gate_proj.bias, /*is_z=*/true));
+    AddInput(weights.gate_proj.weight, /*signed_rows=*/true, pieces);
+    if (!fused()) AddBias(weights.gate_proj.bias, /*is_z=*/true, pieces);
   }
-  UNSWIFT_RETURN_IF_ERROR(WriteInput(writer, weights.up_proj.weight, /*signed_rows=*/!gated()));
+  AddInput(weights.up_proj.weight, /*signed_rows=*/!gated(), pieces);
   // One matrix for gate and up: its rows follow each other, then its bias does.
-  if (fused()) UNSWIFT_RETURN_IF_ERROR(WriteBias(writer, weights.gate_proj.bias, /*is_z=*/true));
-  UNSWIFT_RETURN_IF_ERROR(WriteBias(writer, weights.up_proj.bias, /*is_z=*/!gated()));
-  UNSWIFT_RETURN_IF_ERROR(writer.Append(BytesOf(fit_.centre)));
-  UNSWIFT_RETURN_IF_ERROR(writer.Append(BytesOf(fit_.inv_radius)));
-  if (has_series_bias()) UNSWIFT_RETURN_IF_ERROR(writer.Append(BytesOf(SeriesBias())));
-  UNSWIFT_RETURN_IF_ERROR(WriteTheta(writer, pool));
-  if (plain_units() > 0) UNSWIFT_RETURN_IF_ERROR(WritePlainDown(writer));
-  return writer.Append(BytesOf(std::vector<uint8_t>(fit_.orders.begin(), fit_.orders.end())));
+  if (fused()) AddBias(weights.gate_proj.bias, /*is_z=*/true, pieces);
+  AddBias(weights.up_proj.bias, /*is_z=*/!gated(), pieces);
+  pieces.push_back(PieceOf(fit_.centre));
+  pieces.push_back(PieceOf(fit_.inv_radius));
+  if (has_series_bias()) pieces.push_back(SeriesBiasPiece());
+  AddTheta(pieces);
+  if (plain_units() > 0) AddPlainDown(pieces);
+  pieces.push_back(PieceOf(std::vector<uint8_t>(fit_.orders.begin(), fit_.orders.end())));
+  return pieces;
 }
 
-Result<> ProtectedMlp::WriteInput(SafetensorsWriter& writer, const MatrixView& matrix,
-                                  bool signed_rows) const {
+void ProtectedMlp::AddInput(const MatrixView& matrix, bool signed_rows,
+                            std::vector<DataPiece>& pieces) const {
   const int64_t element = BlockBytes(matrix.dtype);
-  const auto flips = [&](int64_t i) { return signed_rows && i < num_protected_ && signs_[i] < 0; };
-  std::vector<std::byte> row(matrix.row_bytes);
+  const auto flips = [this, signed_rows](int64_t i) {
+    return signed_rows && i < num_protected_ && signs_[i] < 0;
+  };
   if (!source_.conv1d) {
-    for (size_t i = 0; i < units_.size(); ++i) {
+    const auto gather = [=, this](int64_t i, std::span<std::byte> row) {
       std::memcpy(row.data(), matrix.row(units_[i]), row.size());
       if (flips(i)) NegateStored(row, element);
-      UNSWIFT_RETURN_IF_ERROR(writer.Append(row));
-    }
-    return {};
+    };
+    AddRowPieces(static_cast<int64_t>(units_.size()), matrix.row_bytes, gather, pieces);
+    return;
   }
-  for (int64_t r = 0; r < matrix.rows; ++r) {
+  const auto permute = [=, this](int64_t r, std::span<std::byte> row) {
     for (size_t i = 0; i < units_.size(); ++i) {
-      const std::span<std::byte> value(row.data() + i * element, element);
+      const std::span<std::byte> value = row.subspan(i * element, element);
       std::memcpy(value.data(), matrix.row(r) + units_[i] * element, element);
-      if (flips(i)) NegateStored(value, element);
+      if (flips(static_cast<int64_t>(i))) NegateStored(value, element);
     }
-    UNSWIFT_RETURN_IF_ERROR(writer.Append(row));
-  }
-  return {};
+  };
+  AddRowPieces(matrix.rows, matrix.row_bytes, permute, pieces);
 }
 
-Result<> ProtectedMlp::WriteBias(SafetensorsWriter& writer, const std::vector<float>& bias,
-                                 bool is_z) const {
-  if (bias.empty()) return {};
+void ProtectedMlp::AddBias(const std::vector<float>& bias, bool is_z,
+                           std::vector<DataPiece>& pieces) const {
+  if (bias.empty()) return;
   std::vector<float> values;
   for (size_t i = 0; i < units_.size(); ++i) {
     // The bias of a protected pre-activation is inside the coefficients; z has none.
     const bool inside = is_z && static_cast<int64_t>(i) < num_protected_;
     values.push_back(inside ? 0.0f : bias[units_[i]]);
   }
-  return writer.Append(BytesOf(values));
+  pieces.push_back(PieceOf(std::move(values)));
+}
+
+DataPiece ProtectedMlp::SeriesBiasPiece() const {
+  const auto num_bytes = source_.hidden_size * static_cast<int64_t>(sizeof(float));
+  return {.num_bytes = num_bytes, .make = [this](std::span<std::byte> out) -> Result<> {
+            const std::vector<float> bias = SeriesBias();
+            std::ranges::copy(std::as_bytes(std::span<const float>(bias)), out.begin());
+            return {};
+          }};
 }
 
 std::vector<float> ProtectedMlp::SeriesBias() const {
@@ -161,55 +196,46 @@ std::vector<float> ProtectedMlp::SeriesBias() const {
   return bias;
 }
 
-Result<> ProtectedMlp::WriteTheta(SafetensorsWriter& writer, ThreadPool& pool) const {
+void ProtectedMlp::AddTheta(std::vector<DataPiece>& pieces) const {
   const int64_t row_bytes = num_features() / BlockElements(theta_dtype_) * BlockBytes(theta_dtype_);
-  const int64_t block_rows = kThetaBlockRows * pool.num_threads();
-  std::vector<std::byte> block(block_rows * row_bytes);
-  std::vector<float> down(block_rows * num_protected_);
-  for (int64_t begin = 0; begin < source_.hidden_size; begin += block_rows) {
-    const int64_t count = std::min(block_rows, source_.hidden_size - begin);
-    const int64_t groups = (count + kPackedRows - 1) / kPackedRows;
-    std::vector<Result<>> status(pool.num_threads());
-    pool.RunOnAll([&](int thread) {
-      const int64_t first = groups * thread / pool.num_threads() * kPackedRows;
-      const int64_t last =
-          std::min(count, groups * (thread + 1) / pool.num_threads() * kPackedRows);
-      if (first >= last) return;
-      std::vector<float> row(source_.intermediate_size);
-      for (int64_t r = first; r < last; ++r) {
-        source_.DownRow(begin + r, row);
-        float* gathered = down.data() + r * num_protected_;
-        for (int64_t j = 0; j < num_protected_; ++j) gathered[j] = row[units_[j]];
-      }
-      const ConstRows rows(down.data() + first * num_protected_, last - first, num_protected_);
-      status[thread] = theta_.MakeRows(rows, block.data() + first * row_bytes, row_bytes);
-    });
-    for (const Result<>& part : status) UNSWIFT_RETURN_IF_ERROR(part);
-    const int64_t stored_rows = IsQuantized(theta_dtype_) ? groups * kPackedRows : count;
-    UNSWIFT_RETURN_IF_ERROR(writer.Append(std::span(block).first(stored_rows * row_bytes)));
+  for (int64_t begin = 0; begin < source_.hidden_size; begin += kThetaBlockRows) {
+    const int64_t count = std::min(kThetaBlockRows, source_.hidden_size - begin);
+    const int64_t stored_rows =
+        IsQuantized(theta_dtype_) ? (count + kPackedRows - 1) / kPackedRows * kPackedRows : count;
+    pieces.push_back(
+        {.num_bytes = stored_rows * row_bytes,
+         .make = [=, this](std::span<std::byte> out) { return MakeThetaRows(begin, count, out); }});
   }
-  return {};
 }
 
-Result<> ProtectedMlp::WritePlainDown(SafetensorsWriter& writer) const {
+Result<> ProtectedMlp::MakeThetaRows(int64_t begin, int64_t count, std::span<std::byte> out) const {
+  std::vector<float> row(source_.intermediate_size), down(count * num_protected_);
+  for (int64_t r = 0; r < count; ++r) {
+    source_.DownRow(begin + r, row);
+    float* const gathered = down.data() + r * num_protected_;
+    for (int64_t j = 0; j < num_protected_; ++j) gathered[j] = row[units_[j]];
+  }
+  const int64_t row_bytes = num_features() / BlockElements(theta_dtype_) * BlockBytes(theta_dtype_);
+  return theta_.MakeRows(ConstRows(down.data(), count, num_protected_), out.data(), row_bytes);
+}
+
+void ProtectedMlp::AddPlainDown(std::vector<DataPiece>& pieces) const {
   const MatrixView& down = source_.weights.down_proj.weight;
   const int64_t element = BlockBytes(down.dtype);
   if (source_.conv1d) {
-    for (size_t i = num_protected_; i < units_.size(); ++i) {
-      UNSWIFT_RETURN_IF_ERROR(
-          writer.Append({down.row(units_[i]), static_cast<size_t>(down.row_bytes)}));
-    }
-    return {};
+    const auto copy = [=, this](int64_t i, std::span<std::byte> row) {
+      std::memcpy(row.data(), down.row(units_[num_protected_ + i]), row.size());
+    };
+    AddRowPieces(plain_units(), down.row_bytes, copy, pieces);
+    return;
   }
-  std::vector<std::byte> row(plain_units() * element);
-  for (int64_t r = 0; r < down.rows; ++r) {
+  const auto gather = [=, this](int64_t r, std::span<std::byte> row) {
     for (int64_t i = 0; i < plain_units(); ++i) {
       std::memcpy(row.data() + i * element, down.row(r) + units_[num_protected_ + i] * element,
                   element);
     }
-    UNSWIFT_RETURN_IF_ERROR(writer.Append(row));
-  }
-  return {};
+  };
+  AddRowPieces(down.rows, plain_units() * element, gather, pieces);
 }
 
 }  // namespace unswift

@@ -1,4 +1,4 @@
-// Writes the tensors of one protected MLP.
+// The tensors of one protected MLP.
 #pragma once
 
 #include <string>
@@ -23,9 +23,9 @@ class ProtectedMlp {
   int64_t num_features() const { return theta_.num_features(); }
   /// What is written, in this order.
   std::vector<TensorSpec> Specs() const;
-  /// Appends every tensor of Specs(). Errors: kInvalidData (an entry of theta that its type cannot
-  /// hold), kIo. Cost in memory: a block of rows of theta.
-  Result<> Write(SafetensorsWriter& writer, ThreadPool& pool) const;
+  /// The bytes of every tensor of Specs(), in their order; they need this object. Errors of making
+  /// them: kInvalidData (an entry of theta that its type cannot hold).
+  std::vector<DataPiece> Pieces() const;
   /// Names of the original's tensors that these replace.
   std::vector<std::string> ReplacedTensors() const;
 
@@ -36,10 +36,12 @@ class ProtectedMlp {
   bool fused() const { return !architecture_.names.gate_up_proj.empty(); }
   int64_t plain_units() const { return source_.intermediate_size - num_protected_; }
   bool has_series_bias() const { return !gated() || !source_.weights.down_proj.bias.empty(); }
-  Result<> WriteInput(SafetensorsWriter& writer, const MatrixView& matrix, bool signed_rows) const;
-  Result<> WriteBias(SafetensorsWriter& writer, const std::vector<float>& bias, bool is_z) const;
-  Result<> WriteTheta(SafetensorsWriter& writer, ThreadPool& pool) const;
-  Result<> WritePlainDown(SafetensorsWriter& writer) const;
+  void AddInput(const MatrixView& matrix, bool signed_rows, std::vector<DataPiece>& pieces) const;
+  void AddBias(const std::vector<float>& bias, bool is_z, std::vector<DataPiece>& pieces) const;
+  void AddTheta(std::vector<DataPiece>& pieces) const;
+  void AddPlainDown(std::vector<DataPiece>& pieces) const;
+  Result<> MakeThetaRows(int64_t begin, int64_t count, std::span<std::byte> out) const;
+  DataPiece SeriesBiasPiece() const;
   std::vector<float> SeriesBias() const;
 
   const Architecture& architecture_;

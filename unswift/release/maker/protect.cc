@@ -1,6 +1,7 @@
 #include "unswift/release/maker/protect.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 #include "unswift/base/atomic_directory.h"
@@ -69,6 +70,8 @@ class ReleaseWriter {
   }
 
   const std::vector<SeriesLayer>& series() const { return series_; }
+  /// Of all shards but the last.
+  const std::vector<ManifestFile>& digests() const { return digests_; }
 
  private:
   Result<> WriteLayer(int64_t layer, const LayerStatistics& statistics, const LayerPlan* plan) {
@@ -119,16 +122,26 @@ class ReleaseWriter {
     UNSWIFT_ASSIGN_OR_RETURN(
         SafetensorsWriter writer,
         SafetensorsWriter::Create(directory_.path() / name, specs, {{"format", "pt"}}));
+    std::vector<DataPiece> pieces;
     for (auto tensor = copied.rbegin(); tensor != copied.rend(); ++tensor) {
       const TensorView* view = original_.checkpoint().Find(*tensor);
-      UNSWIFT_RETURN_IF_ERROR(writer.Append({view->data, static_cast<size_t>(view->num_bytes)}));
-      original_.checkpoint().Release(*tensor);
+      AppendAsPieces({view->data, static_cast<size_t>(view->num_bytes)}, pieces);
     }
-    if (mlp != nullptr) UNSWIFT_RETURN_IF_ERROR(mlp->Write(writer, pool_));
+    if (mlp != nullptr) std::ranges::move(mlp->Pieces(), std::back_inserter(pieces));
+    UNSWIFT_RETURN_IF_ERROR(writer.AppendPieces(pieces, pool_, [&] { DigestLastShard(); }));
+    for (const std::string& tensor : copied) original_.checkpoint().Release(tensor);
     UNSWIFT_RETURN_IF_ERROR(writer.Finish());
+    last_shard_ = name;
     for (const TensorSpec& spec : specs) weight_map_[spec.name] = name;
     total_bytes_ += writer.bytes_written();
     return {};
+  }
+
+  /// Of the shard before this one, which is whole; a failure is left to the pass over all files.
+  void DigestLastShard() {
+    if (last_shard_.empty()) return;
+    Result<ManifestFile> digest = DigestFile(directory_.path(), last_shard_);
+    if (digest) digests_.push_back(std::move(*digest));
   }
 
   std::vector<std::string> TensorsWithPrefix(const std::string& prefix) const {
@@ -162,6 +175,8 @@ class ReleaseWriter {
   int64_t total_bytes_ = 0;
   Json weight_map_ = Json::object();
   std::vector<SeriesLayer> series_;
+  std::string last_shard_;
+  std::vector<ManifestFile> digests_;
 };
 
 Result<> CopyFiles(const fs::path& source, const fs::path& target) {
@@ -268,7 +283,7 @@ Result<ProtectReport> Protect(const fs::path& source, const Model& original,
   UNSWIFT_RETURN_IF_ERROR(WriteFile(directory.path() / "config.json", config.dump(2) + "\n"));
   Report(progress, "digest", 0.0);
   Manifest manifest = ManifestOf(plan, options, writer.series());
-  UNSWIFT_ASSIGN_OR_RETURN(manifest.files, DigestFiles(directory.path(), pool));
+  UNSWIFT_ASSIGN_OR_RETURN(manifest.files, DigestFiles(directory.path(), pool, writer.digests()));
   const std::string manifest_text = ManifestToJson(manifest).dump(2) + "\n";
   UNSWIFT_RETURN_IF_ERROR(WriteFile(directory.path() / kManifestName, manifest_text));
   UNSWIFT_RETURN_IF_ERROR(directory.Commit());

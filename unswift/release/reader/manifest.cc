@@ -174,20 +174,25 @@ Result<Manifest> ManifestFromJson(const Json& json, const std::string& what) {
   return manifest;
 }
 
-Result<std::vector<ManifestFile>> DigestFiles(const FileSet& model, ThreadPool& pool) {
+Result<ManifestFile> DigestFile(const FileSet& files, const std::string& name) {
+  UNSWIFT_ASSIGN_OR_RETURN(const MappedFile file, files.Open(name));
+  return ManifestFile{name, static_cast<int64_t>(file.bytes().size()), Sha256HexOfFile(file)};
+}
+
+Result<std::vector<ManifestFile>> DigestFiles(const FileSet& model, ThreadPool& pool,
+                                              const std::vector<ManifestFile>& known) {
   UNSWIFT_ASSIGN_OR_RETURN(std::vector<std::string> names, model.Names());
   std::erase(names, kSignatureName);
-  std::vector<ManifestFile> files(names.size());
-  std::vector<Result<>> status(names.size());
+  std::vector<Result<ManifestFile>> found(names.size());
   pool.ParallelForDynamic(static_cast<int64_t>(names.size()), [&](int64_t i, int) {
-    const Result<MappedFile> file = model.Open(names[i]);
-    if (!file) {
-      status[i] = tl::unexpected<Error>(file.error());
-      return;
-    }
-    files[i] = {names[i], static_cast<int64_t>(file->bytes().size()), Sha256HexOfFile(*file)};
+    const auto same = std::ranges::find(known, names[i], &ManifestFile::path);
+    found[i] = same != known.end() ? *same : DigestFile(model, names[i]);
   });
-  for (const Result<>& one : status) UNSWIFT_RETURN_IF_ERROR(one);
+  std::vector<ManifestFile> files;
+  for (Result<ManifestFile>& file : found) {
+    if (!file) return tl::unexpected<Error>(std::move(file.error()));
+    files.push_back(std::move(*file));
+  }
   return files;
 }
 

@@ -55,10 +55,14 @@ Json ManifestToJson(const Manifest& manifest);
 /// Errors: kInvalidData, kUnsupported (a newer format_version) naming `what` and the key.
 Result<Manifest> ManifestFromJson(const Json& json, const std::string& what);
 
+/// Size and SHA-256 of one file. Errors: as FileSet::Open.
+Result<ManifestFile> DigestFile(const FileSet& files, const std::string& name);
+
 /// Size and SHA-256 of every file except the signature, sorted; a signature covers this list, the
-/// manifest's own `files` all of it but the manifest. Errors: as FileSet::Names. Cost: reads
-/// everything, on all threads of the pool.
-Result<std::vector<ManifestFile>> DigestFiles(const FileSet& files, ThreadPool& pool);
+/// manifest's own `files` all of it but the manifest. `known`: what DigestFile said of some of them
+/// already. Errors: as FileSet::Names. Cost: reads everything else, on all threads of the pool.
+Result<std::vector<ManifestFile>> DigestFiles(const FileSet& files, ThreadPool& pool,
+                                              const std::vector<ManifestFile>& known = {});
 
 /// Whether a model is a release.
 bool IsRelease(const FileSet& model);
