@@ -72,6 +72,7 @@ BENCHMARK_CAPTURE(BM_MatMul, f32, DType::kF32, kLarge)->Apply(Streaming);
 BENCHMARK_CAPTURE(BM_MatMul, q8_0, DType::kQ8_0, kLarge)->Apply(Streaming);
 BENCHMARK_CAPTURE(BM_MatMul, q4_0, DType::kQ4_0, kLarge)->Apply(Streaming);
 BENCHMARK_CAPTURE(BM_MatMul, q8_0_prefill, DType::kQ8_0, kSmall / 2)->Apply(Tiled);
+BENCHMARK_CAPTURE(BM_MatMul, q4_0_prefill, DType::kQ4_0, kSmall / 4)->Apply(Tiled);
 BENCHMARK_CAPTURE(BM_MatMul, bf16_prefill, DType::kBF16, kSmall)->Apply(Tiled);
 BENCHMARK_CAPTURE(BM_MatMul, bf16_activations_prefill, DType::kBF16, kSmall,
                   ActivationPrecision::kBF16)

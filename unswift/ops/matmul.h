@@ -22,13 +22,15 @@ enum class ActivationPrecision {
 /// Shapes: x [m, k] f32; weight [n, k] f32, f16, bf16, or packed q8_0, q4_0; bias [n] f32 or null;
 ///   y [m, n] f32, not overlapping x.
 /// Accumulates in: float32; |err| <= c * eps32 * sum_k |x_k w_k|, c in matmul_test.cc. Up to
-///   kSkinnyRows rows, packed weights on a CPU with AVX-512 VNNI also round the activations of each
-///   block of 32 to 1 / 32,512 of their largest (packed_matmul_test.cc has the bound).
+///   kSkinnyRows rows, and beyond unless the processor has tile units (AMX), packed weights on a
+///   CPU with AVX-512 VNNI also round the activations of each block of 32 to 1 / 32,512 of their
+///   largest (packed_matmul_test.cc has the bound).
 /// Deterministic: y does not depend on the number of threads.
 /// A weight that is not finite makes its outputs not finite.
 /// Cost: up to kSkinnyRows rows the weights are streamed once from memory. Beyond, operands are cut
-///   into bf16 parts where the processor multiplies those faster (ops/cpu/bf16_gemm.h), or else
-///   tiles of weights are widened and multiplied by oneDNN's float32 GEMM.
+///   into bf16 parts where the processor multiplies those faster (ops/cpu/bf16_gemm.h), or packed
+///   weights multiplied in integers (ops/cpu/packed_vnni.h), or else tiles of weights are widened
+///   and multiplied by oneDNN's float32 GEMM.
 void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, ThreadPool& pool,
             MatMulMode mode = MatMulMode::kOverwrite,
             ActivationPrecision precision = ActivationPrecision::kFloat32);

@@ -196,10 +196,12 @@ void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, Th
   if (y.rows == 0 || y.cols == 0) return;
   const bool accumulate = mode == MatMulMode::kAccumulate;
   if (x.rows <= kSkinnyRows || x.cols == 0) {
-    const auto streaming = weight.is_packed() ? PackedStreamingMatMul : StreamingMatMul;
+    const auto streaming = weight.is_packed() ? PackedMatMul : StreamingMatMul;
     streaming(x, weight, bias, y, pool, accumulate);
   } else if (MatMulUsesBf16Parts(weight.dtype, precision)) {
     Bf16MatMul(x, weight, bias, y, pool, accumulate, precision);
+  } else if (weight.is_packed() && PackedKernelUsesVnni()) {
+    PackedMatMul(x, weight, bias, y, pool, accumulate);
   } else {
     TiledMatMul(x, weight, bias, y, pool, accumulate);
   }

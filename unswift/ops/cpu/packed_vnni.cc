@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "unswift/ops/cpu/scratch.h"
 #include "unswift/tensor/packed.h"
 
 // Of each function here, not of the file: nothing inline that others share may need such a CPU.
@@ -29,17 +30,17 @@ constexpr int kMaxCols = 8;           // activation rows of one pass
 constexpr int kPrefetchBytes = 4096;  // ahead in each stream, more than one activation row
 constexpr int64_t kScaleBytes = 2 * kPackedRows;
 
-/// A laid out row: 64 bytes per block (32 hi, 32 lo), then its scale s, then what the offset of the
-/// weight bytes is worth.
-struct LaidOutRow {
+/// Laid out rows, block after block, and in each row after row: 64 bytes (32 hi, 32 lo) each, then
+/// all scales s, then what the offsets of the weight bytes are worth.
+struct Panel {
   const float* quants;
   const float* scales;
   const int32_t* corrections;
 
-  LaidOutRow(const float* row, int64_t blocks)
-      : quants(row),
-        scales(row + blocks * kBlockFloats),
-        corrections(reinterpret_cast<const int32_t*>(scales + blocks)) {}
+  Panel(const float* x, int64_t rows, int64_t blocks)
+      : quants(x),
+        scales(x + rows * blocks * kBlockFloats),
+        corrections(reinterpret_cast<const int32_t*>(scales + rows * blocks)) {}
 };
 
 // kStreams and kPrefetchBytes are those of a single activation row, by measurement on a Zen 5: q8_0
@@ -65,19 +66,33 @@ struct Q4 {
   }
 };
 
-/// 16 rows x one block of one activation row, added to sum.
-UNSWIFT_VNNI_INLINE __m512 AddBlock(const __m512i (&w)[kParts], __m512 weight_scales,
-                                    const LaidOutRow& x, int64_t block, __m512 sum) {
-  const float* const quants = x.quants + block * kBlockFloats;
-  __m512i high = _mm512_setzero_si512();
-  __m512i low = _mm512_set1_epi32(x.corrections[block]);
-  for (int v = 0; v < kParts; ++v) {  // four activations in each 32-bit lane
-    high = _mm512_dpbusd_epi32(high, w[v], _mm512_castps_si512(_mm512_set1_ps(quants[v])));
-    low = _mm512_dpbusd_epi32(low, w[v], _mm512_castps_si512(_mm512_set1_ps(quants[v + kParts])));
-  }
+UNSWIFT_VNNI_INLINE __m512i Broadcast(float four_activations) {
+  return _mm512_castps_si512(_mm512_set1_ps(four_activations));
+}
+
+/// The integer sums of one block to floats, added to sum. scale: of the activations.
+UNSWIFT_VNNI_INLINE __m512 AddExact(__m512i high, __m512i low, __m512 weight_scales, float scale,
+                                    __m512 sum) {
   const __m512i exact = _mm512_add_epi32(_mm512_slli_epi32(high, 7), low);
-  const __m512 scale = _mm512_mul_ps(weight_scales, _mm512_set1_ps(x.scales[block]));
-  return _mm512_fmadd_ps(_mm512_cvtepi32_ps(exact), scale, sum);
+  const __m512 scales = _mm512_mul_ps(weight_scales, _mm512_set1_ps(scale));
+  return _mm512_fmadd_ps(_mm512_cvtepi32_ps(exact), scales, sum);
+}
+
+UNSWIFT_VNNI_INLINE __m512 WeightScales(const std::byte* tile) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(tile)));
+}
+
+/// 16 rows x one block of one activation row (index: of both in the panel), added to sum.
+UNSWIFT_VNNI_INLINE __m512 AddBlock(const __m512i (&w)[kParts], __m512 weight_scales,
+                                    const Panel& x, int64_t index, __m512 sum) {
+  const float* const quants = x.quants + index * kBlockFloats;
+  __m512i high = _mm512_setzero_si512();
+  __m512i low = _mm512_set1_epi32(x.corrections[index]);
+  for (int v = 0; v < kParts; ++v) {  // four activations in each 32-bit lane
+    high = _mm512_dpbusd_epi32(high, w[v], Broadcast(quants[v]));
+    low = _mm512_dpbusd_epi32(low, w[v], Broadcast(quants[v + kParts]));
+  }
+  return AddExact(high, low, weight_scales, x.scales[index], sum);
 }
 
 UNSWIFT_VNNI_INLINE void StoreGroup(const SkinnyMatMul& op, int64_t group, int64_t m, __m512 sum) {
@@ -91,13 +106,13 @@ UNSWIFT_VNNI_INLINE void StoreGroup(const SkinnyMatMul& op, int64_t group, int64
 }
 
 /// kStreams groups that lie far apart, each the head of a stream of its own (matmul-inl.h says
-/// why), for kCols activation rows from m_begin on. Streams that have ended repeat the last group,
-/// unused.
+/// why), for the kCols activation rows. Streams that have ended repeat the last group, unused.
 template <class W, int kStreams, int kCols>
-UNSWIFT_VNNI __attribute__((noinline)) void Pass(const SkinnyMatMul& op, int64_t m_begin,
-                                                 int64_t first, int64_t distance, int64_t end) {
+UNSWIFT_VNNI __attribute__((noinline)) void Pass(const SkinnyMatMul& op, int64_t first,
+                                                 int64_t distance, int64_t end) {
   constexpr int kAhead = kCols == 1 ? W::kPrefetchBytes : kPrefetchBytes;
   const int64_t blocks = CeilDiv(op.weight.cols, kQuantBlockSize);
+  const Panel x(op.x, kCols, blocks);
   const int64_t group_bytes = kPackedRows * op.weight.row_bytes;
   const std::byte* w[kStreams];
   __m512 sum[kStreams][kCols];
@@ -114,17 +129,15 @@ UNSWIFT_VNNI __attribute__((noinline)) void Pass(const SkinnyMatMul& op, int64_t
       }
       __m512i parts[kParts];
       W::Load(tile, parts);
-      const __m512 scales =
-          _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(tile)));
+      const __m512 scales = WeightScales(tile);
 #pragma GCC unroll 8
       for (int c = 0; c < kCols; ++c) {
-        const LaidOutRow x(op.x + (m_begin + c) * op.x_stride, blocks);
-        sum[s][c] = AddBlock(parts, scales, x, block, sum[s][c]);
+        sum[s][c] = AddBlock(parts, scales, x, block * kCols + c, sum[s][c]);
       }
     }
   }
   for (int s = 0; s < kStreams && first + s * distance < end; ++s) {
-    for (int c = 0; c < kCols; ++c) StoreGroup(op, first + s * distance, m_begin + c, sum[s][c]);
+    for (int c = 0; c < kCols; ++c) StoreGroup(op, first + s * distance, c, sum[s][c]);
   }
 }
 
@@ -135,35 +148,94 @@ constexpr int StreamsFor(int cols) {
 }
 
 template <class W, int kCols>
-void RangeOfCols(const SkinnyMatMul& op, int64_t m_begin, int64_t begin, int64_t end) {
+void FewRowsRange(const SkinnyMatMul& op, int64_t begin, int64_t end) {
   constexpr int kStreams = StreamsFor<W>(kCols);
-  const int64_t distance = (end - begin + kStreams - 1) / kStreams;
+  const int64_t distance = CeilDiv(end - begin, int64_t{kStreams});
   for (int64_t pass = 0; pass < distance; ++pass) {
-    Pass<W, kStreams, kCols>(op, m_begin, begin + pass, distance, end);
+    Pass<W, kStreams, kCols>(op, begin + pass, distance, end);
   }
 }
 
-/// Groups that stay in the core's second-level cache while blocks of activation rows pass by.
-int64_t GroupsPerVisit(const SkinnyMatMul& op) {
-  constexpr int64_t kVisitBytes = 512 << 10;
-  const int64_t fit = kVisitBytes / std::max<int64_t>(kPackedRows * op.weight.row_bytes, 1);
-  return op.y.rows <= kMaxCols ? INT64_MAX : std::max<int64_t>(fit, 2);
+/// kGroups groups x one block of kCols activation rows from `index` on, added to sums. The same
+/// operations as AddBlock in another order: eight chains of additions, as many as the latency of
+/// two per cycle asks for, and every broadcast serves all groups.
+template <int kGroups, int kCols>
+UNSWIFT_VNNI_INLINE void AddBlocks(const __m512i (&w)[kGroups][kParts],
+                                   const __m512 (&weight_scales)[kGroups], const Panel& x,
+                                   int64_t index, float* sums) {
+  const float* const quants = x.quants + index * kBlockFloats;
+  __m512i high[kCols][kGroups], low[kCols][kGroups];
+  for (int c = 0; c < kCols; ++c) {
+    for (int g = 0; g < kGroups; ++g) {
+      high[c][g] = _mm512_setzero_si512();
+      low[c][g] = _mm512_set1_epi32(x.corrections[index + c]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int v = 0; v < kParts; ++v) {
+    for (int c = 0; c < kCols; ++c) {
+      const __m512i of_high = Broadcast(quants[c * kBlockFloats + v]);
+      const __m512i of_low = Broadcast(quants[c * kBlockFloats + v + kParts]);
+      for (int g = 0; g < kGroups; ++g) {
+        high[c][g] = _mm512_dpbusd_epi32(high[c][g], w[g][v], of_high);
+        low[c][g] = _mm512_dpbusd_epi32(low[c][g], w[g][v], of_low);
+      }
+    }
+  }
+  for (int c = 0; c < kCols; ++c) {
+    for (int g = 0; g < kGroups; ++g) {
+      float* const sum = sums + (c * kGroups + g) * kPackedRows;
+      _mm512_store_ps(sum, AddExact(high[c][g], low[c][g], weight_scales[g], x.scales[index + c],
+                                    _mm512_load_ps(sum)));
+    }
+  }
+}
+
+/// kGroups groups from `group` on for all activation rows: a block of their weights stays in
+/// registers while the rows pass by, so weights come and are unpacked once.
+template <class W, int kGroups>
+UNSWIFT_VNNI __attribute__((noinline)) void ManyRows(const SkinnyMatMul& op, int64_t group) {
+  const int64_t blocks = CeilDiv(op.weight.cols, kQuantBlockSize), rows = op.y.rows;
+  const int64_t group_bytes = kPackedRows * op.weight.row_bytes;
+  const Panel x(op.x, rows, blocks);
+  float* const sums = ThreadScratch(ScratchSlot::kGemmSums, rows * kGroups * kPackedRows);
+  std::fill_n(sums, rows * kGroups * kPackedRows, 0.0f);
+  for (int64_t block = 0; block < blocks; ++block) {
+    __m512i w[kGroups][kParts];
+    __m512 scales[kGroups];
+    for (int g = 0; g < kGroups; ++g) {
+      const std::byte* const tile =
+          op.weight.data + (group + g) * group_bytes + block * W::kTileBytes;
+      for (int64_t line = 0; line < W::kTileBytes; line += 64) {  // of the next block
+        _mm_prefetch(reinterpret_cast<const char*>(tile) + W::kTileBytes + line, _MM_HINT_T0);
+      }
+      W::Load(tile, w[g]);
+      scales[g] = WeightScales(tile);
+    }
+    int64_t m = 0;
+    for (; m + 2 <= rows; m += 2) {
+      AddBlocks<kGroups, 2>(w, scales, x, block * rows + m, sums + m * kGroups * kPackedRows);
+    }
+    if (m < rows) {
+      AddBlocks<kGroups, 1>(w, scales, x, block * rows + m, sums + m * kGroups * kPackedRows);
+    }
+  }
+  for (int64_t m = 0; m < rows; ++m) {
+    for (int g = 0; g < kGroups; ++g) {
+      StoreGroup(op, group + g, m, _mm512_load_ps(sums + (m * kGroups + g) * kPackedRows));
+    }
+  }
 }
 
 template <class W>
 void Range(const SkinnyMatMul& op, int64_t begin, int64_t end) {
-  using RangeFunction = void (*)(const SkinnyMatMul&, int64_t, int64_t, int64_t);
-  static constexpr RangeFunction kRanges[kMaxCols] = {
-      RangeOfCols<W, 1>, RangeOfCols<W, 2>, RangeOfCols<W, 3>, RangeOfCols<W, 4>,
-      RangeOfCols<W, 5>, RangeOfCols<W, 6>, RangeOfCols<W, 7>, RangeOfCols<W, 8>};
-  const int64_t visit = GroupsPerVisit(op);
-  while (begin < end) {
-    const int64_t stop = end - begin <= visit ? end : begin + visit;
-    for (int64_t m = 0; m < op.y.rows; m += kMaxCols) {
-      kRanges[std::min<int64_t>(op.y.rows - m, kMaxCols) - 1](op, m, begin, stop);
-    }
-    begin = stop;
-  }
+  using RangeFunction = void (*)(const SkinnyMatMul&, int64_t, int64_t);
+  static constexpr RangeFunction kFewRows[kMaxCols] = {
+      FewRowsRange<W, 1>, FewRowsRange<W, 2>, FewRowsRange<W, 3>, FewRowsRange<W, 4>,
+      FewRowsRange<W, 5>, FewRowsRange<W, 6>, FewRowsRange<W, 7>, FewRowsRange<W, 8>};
+  if (op.y.rows <= kMaxCols) return kFewRows[op.y.rows - 1](op, begin, end);
+  for (; begin + 2 <= end; begin += 2) ManyRows<W, 2>(op, begin);
+  if (begin < end) ManyRows<W, 1>(op, begin);
 }
 
 /// The two halves of a block.
@@ -205,19 +277,22 @@ UNSWIFT_VNNI_INLINE Halves LoadBlock(const float* x, int64_t count) {
           _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask >> 16), x + 16)};
 }
 
-UNSWIFT_VNNI void LayOut(uint32_t offset, const float* x, int64_t k, float* out) {
-  const int64_t blocks = CeilDiv(k, kQuantBlockSize);
-  float* const scales = out + blocks * kBlockFloats;
+UNSWIFT_VNNI void LayOut(uint32_t offset, ConstRows x, int64_t row, float* out) {
+  const int64_t blocks = CeilDiv(x.cols, kQuantBlockSize);
+  float* const scales = out + x.rows * blocks * kBlockFloats;
+  const float* const from = x.row(row).data();
   for (int64_t block = 0; block < blocks; ++block) {
-    const Halves values = LoadBlock(x + block * kQuantBlockSize, k - block * kQuantBlockSize);
+    const int64_t index = block * x.rows + row;
+    const Halves values =
+        LoadBlock(from + block * kQuantBlockSize, x.cols - block * kQuantBlockSize);
     const float largest = Largest(values);
     const float inverse = largest < kVnniSmallest ? 0.0f : kVnniLevels / largest;
-    auto* const quants = reinterpret_cast<std::byte*>(out + block * kBlockFloats);
+    auto* const quants = reinterpret_cast<std::byte*>(out + index * kBlockFloats);
     // Unsigned: of a block that is not finite the integers mean nothing and may overflow.
     const uint32_t correction = 0u - offset * QuantiseBlock(values, inverse, quants);
     // Infinity as a scale could meet a sum of 0, or of the wrong sign.
-    scales[block] = largest * 0.0f == 0.0f ? largest * (1.0f / kVnniLevels) : largest - largest;
-    std::memcpy(scales + blocks + block, &correction, sizeof(correction));
+    scales[index] = largest * 0.0f == 0.0f ? largest * (1.0f / kVnniLevels) : largest - largest;
+    std::memcpy(scales + x.rows * blocks + index, &correction, sizeof(correction));
   }
 }
 
@@ -230,12 +305,18 @@ bool HasVnni() {
   return has;
 }
 
-int64_t VnniRowFloats(int64_t k) {
-  return RoundUp(CeilDiv(k, kQuantBlockSize) * (kBlockFloats + 2), 16);
+int64_t VnniPanelFloats(int64_t rows, int64_t k) {
+  return RoundUp(rows * CeilDiv(k, kQuantBlockSize) * (kBlockFloats + 2), 16);
 }
 
-void VnniLayOutRow(DType dtype, const float* x, int64_t k, float* out) {
-  LayOut(dtype == DType::kQ8_0 ? 128 : 8, x, k, out);
+int64_t VnniPanelRows(int64_t k) {
+  constexpr int64_t kPanelFloats = (512 << 10) / sizeof(float);
+  return std::clamp<int64_t>(kPanelFloats / VnniPanelFloats(1, std::max<int64_t>(k, 1)) / 2 * 2, 32,
+                             128);
+}
+
+void VnniLayOutRow(DType dtype, ConstRows x, int64_t row, float* out) {
+  LayOut(dtype == DType::kQ8_0 ? 128 : 8, x, row, out);
 }
 
 void VnniPackedRange(const SkinnyMatMul& op, int64_t group_begin, int64_t group_end) {
@@ -250,8 +331,9 @@ void VnniPackedRange(const SkinnyMatMul& op, int64_t group_begin, int64_t group_
 namespace unswift {
 
 bool HasVnni() { return false; }
-int64_t VnniRowFloats(int64_t) { return 0; }
-void VnniLayOutRow(DType, const float*, int64_t, float*) { UNSWIFT_CHECK(false); }
+int64_t VnniPanelFloats(int64_t, int64_t) { return 0; }
+int64_t VnniPanelRows(int64_t) { return 1; }
+void VnniLayOutRow(DType, ConstRows, int64_t, float*) { UNSWIFT_CHECK(false); }
 void VnniPackedRange(const SkinnyMatMul&, int64_t, int64_t) { UNSWIFT_CHECK(false); }
 
 }  // namespace unswift
