@@ -174,7 +174,7 @@ void GridRounding::Snap(bool sharpen) {
   snapped_.resize(estimate_.size());
   FastRowToF32(facts_.weight_dtype, stored.data(), snapped_);
   if (evidence_ == nullptr) return;
-  const int theta_bits = MantissaBits(facts_.series->theta.dtype);
+  const int theta_bits = evidence_->theta_bits();
   if (sharpen) SharpenLowestOrder(*block_, theta_bits, snapped_.data(), lowest_);
   KeepLowestOrder(*block_, theta_bits, mantissa_bits_, lowest_, estimate_.data(), snapped_.data());
 }
@@ -182,7 +182,7 @@ void GridRounding::Snap(bool sharpen) {
 void GridRounding::LearnErrors() {
   alignas(64) LaneFloats floor;
   FloorOf(snapped_, floor);
-  const int theta_bits = MantissaBits(facts_.series->theta.dtype);
+  const int theta_bits = evidence_ != nullptr ? evidence_->theta_bits() : 0;
   const double least = kLeastRounding * std::ldexp(1.0 / std::sqrt(3.0), -theta_bits - 2);
   LaneDoubles slope[kAuditOrders];
   RelativeResiduals(*block_, snapped_.data(), floor, slope, gram_.get());

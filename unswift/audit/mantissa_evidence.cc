@@ -53,7 +53,9 @@ std::vector<CoefficientEstimate> BestApart(std::vector<CoefficientEstimate> all,
 int MantissaBits(DType dtype) { return dtype == DType::kBF16 ? 7 : dtype == DType::kF16 ? 10 : 0; }
 
 const MantissaEvidence* MantissaEvidence::For(DType theta, DType weight) {
-  const int theta_bits = MantissaBits(theta), weight_bits = MantissaBits(weight);
+  // Exact products are told apart by as many bits as those of f16.
+  const int theta_bits = theta == DType::kF32 ? MantissaBits(DType::kF16) : MantissaBits(theta);
+  const int weight_bits = MantissaBits(weight);
   if (theta_bits == 0 || weight_bits == 0) return nullptr;
   struct Slot {
     std::once_flag once;
@@ -104,7 +106,9 @@ MantissaEvidence::Counts MantissaEvidence::Count(std::span<const float> theta,
   Counts counts(size_t{1} << theta_bits_, 0.0f);
   for (size_t i = 0; i < theta.size(); i += stride) {
     if (!(std::abs(theta[i]) >= least_normal)) continue;
-    counts[(std::bit_cast<uint32_t>(theta[i]) & 0x7fffff) >> (23 - theta_bits_)] += 1.0f;
+    const uint32_t half = uint32_t{1} << (22 - theta_bits_);  // rounds f32; others have zeros there
+    const uint32_t mantissa = (std::bit_cast<uint32_t>(theta[i]) + half) & 0x7fffff;
+    counts[mantissa >> (23 - theta_bits_)] += 1.0f;
   }
   return counts;
 }

@@ -48,6 +48,9 @@ class MantissaEvidence {
                                             double guess, double doubt) const;
   static constexpr int kAlternatives = 4;
 
+  /// Explicit mantissa bits of theta that are looked at.
+  int theta_bits() const { return theta_bits_; }
+
  private:
   /// How often each mantissa occurs, [1 << theta_bits].
   using Counts = std::vector<float>;
