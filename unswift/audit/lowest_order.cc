@@ -11,8 +11,6 @@ namespace {
 // Where the coefficient may be around its estimate, relative, and how finely it is told.
 constexpr double kReach = 4e-4;
 constexpr int kSteps = 640;
-// More rows would not tell it better.
-constexpr int64_t kRows = 576;
 // Share of rows that must agree on a coefficient.
 constexpr double kAgreement = 0.7;
 
@@ -36,9 +34,6 @@ bool Explains(double c, float theta, float w, int theta_bits) {
   return std::abs(c * w - theta) <= HalfStep(theta, theta_bits) * (1.0 + 1e-6);
 }
 
-/// Below it a type's steps are of another size.
-float LeastOf(int theta_bits) { return theta_bits == 10 ? 0x1p-14f : 0x1p-110f; }
-
 /// The coefficient of a lane that most rows agree with; the guess when too few do.
 double FindCoefficient(const ThetaBlock& block, int lane, int theta_bits, double guess,
                        const float* w) {
@@ -51,10 +46,9 @@ double FindCoefficient(const ThetaBlock& block, int lane, int theta_bits, double
     return static_cast<int>(std::clamp(at + 1.0f, 0.0f, kSteps + 1.0f));
   };
   int used = 0;
-  const int64_t stride = std::max<int64_t>(1, block.rows / kRows);
-  for (int64_t i = 0; i < block.rows; i += stride) {
+  for (int64_t i = 0; i < block.rows; ++i) {
     const float value = w[i * kAuditLanes + lane], stored = block.at(i)[lane];
-    if (!IsUsable(stored, value, LeastOf(theta_bits))) continue;
+    if (!IsUsable(stored, value, LeastRegular(theta_bits))) continue;
     ++used;
     const double inverse = 1.0 / (guess * value);
     const auto off = static_cast<float>((stored * inverse - 1.0) * kPerStep) + kMiddle;
@@ -76,6 +70,8 @@ double FindCoefficient(const ThetaBlock& block, int lane, int theta_bits, double
 
 }  // namespace
 
+float LeastRegular(int theta_bits) { return theta_bits == 10 ? 0x1p-14f : 0x1p-110f; }
+
 void SharpenLowestOrder(const ThetaBlock& block, int theta_bits, const float* snapped,
                         LaneDoubles& coefficient) {
   for (int lane = 0; lane < block.num_units; ++lane) {
@@ -85,7 +81,7 @@ void SharpenLowestOrder(const ThetaBlock& block, int theta_bits, const float* sn
 
 void KeepLowestOrder(const ThetaBlock& block, int theta_bits, int weight_bits,
                      const LaneDoubles& coefficient, const float* estimate, float* snapped) {
-  const float least = LeastOf(theta_bits);
+  const float least = LeastRegular(theta_bits);
   for (int64_t i = 0; i < block.rows; ++i) {
     const float* theta = block.at(i);
     for (int lane = 0; lane < block.num_units; ++lane) {

@@ -6,6 +6,10 @@
 
 namespace unswift {
 
+/// Smaller numbers of a type with so many mantissa bits may be subnormal, their steps of another
+/// size: they say nothing. (bf16's least normal number, with room for fractions of its steps.)
+float LeastRegular(int theta_bits);
+
 /// Sharpens each unit's coefficient c to the one nearby that explains most rows with the snapped
 /// weights, theta[i] = round(c w[i]). Shapes: snapped [rows][16].
 void SharpenLowestOrder(const ThetaBlock& block, int theta_bits, const float* snapped,

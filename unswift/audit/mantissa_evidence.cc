@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "unswift/audit/block_kernels.h"
+#include "unswift/audit/lowest_order.h"
 
 namespace unswift {
 namespace {
@@ -102,10 +103,10 @@ void MantissaEvidence::Shares(double coefficient, std::vector<double>& share) co
 
 MantissaEvidence::Counts MantissaEvidence::Count(std::span<const float> theta,
                                                  int64_t stride) const {
-  const float least_normal = theta_bits_ == 10 ? 0x1p-14f : 0x1p-126f;
+  const float least = LeastRegular(theta_bits_);
   Counts counts(size_t{1} << theta_bits_, 0.0f);
   for (size_t i = 0; i < theta.size(); i += stride) {
-    if (!(std::abs(theta[i]) >= least_normal)) continue;
+    if (!(std::abs(theta[i]) >= least)) continue;
     const uint32_t half = uint32_t{1} << (22 - theta_bits_);  // rounds f32; others have zeros there
     const uint32_t mantissa = (std::bit_cast<uint32_t>(theta[i]) + half) & 0x7fffff;
     counts[mantissa >> (23 - theta_bits_)] += 1.0f;
