@@ -159,10 +159,11 @@ class ReleaseWriter {
     for (int64_t layer = 0; layer < num_layers; ++layer) {
       prefixes.insert(LayerPrefix(*original_.config().architecture, layer));
     }
-    for (const auto& [name, view] : original_.checkpoint().tensors()) {
+    for (const auto& tensor : original_.checkpoint().tensors()) {
+      const std::string_view name = tensor.first;
       const bool inside = std::any_of(prefixes.begin(), prefixes.end(),
                                       [&](const auto& prefix) { return name.starts_with(prefix); });
-      if (!inside) names.push_back(name);
+      if (!inside) names.push_back(tensor.first);
     }
     return names;
   }
