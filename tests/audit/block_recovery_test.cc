@@ -96,6 +96,20 @@ TEST(BlockRecovery, LowOrdersToo) {
   EXPECT_GE(score.exact, 0.97);
 }
 
+TEST(BlockRecovery, OrdersThatCancel) {
+  // Together the orders of such a Taylor series say little; the lowest alone, and that all must
+  // agree, says everything.
+  SyntheticOptions options = Options(DType::kBF16, true);
+  options.basis = SeriesBasis::kTaylor;
+  options.rows = 576;
+  options.highest_order = 30;
+  options.lowest_order = 14;
+  const SyntheticLayer layer(options);
+  const Score score = Measure(layer, kConsistentRounding);
+  EXPECT_GE(score.exact, 0.999);
+  EXPECT_LT(score.largest, 2e-3);
+}
+
 TEST(BlockRecovery, WithoutAGridTheFitGivesTheScale) {
   SyntheticOptions options = Options(DType::kF32, false);
   options.weight_dtype = DType::kF32;

@@ -137,6 +137,130 @@ HWY_ATTR void RelativeResiduals(const ThetaBlock& block, const float* w, const L
   }
 }
 
+/// 1 / half a step of each stored number of a row.
+HWY_INLINE HWY_ATTR void InverseHalfSteps(const float* HWY_RESTRICT theta, int count, int bits,
+                                          float* HWY_RESTRICT inverse) {
+  // Steps end where numbers of the type become subnormal; in float32's exponent, with its bias.
+  const uint32_t least = bits == 10 ? 127 - 14 : 16;
+  const uint32_t twice = 2 * 127 + static_cast<uint32_t>(bits) + 1;
+  for (int i = 0; i < count; ++i) {
+    uint32_t exponent;
+    std::memcpy(&exponent, theta + i, sizeof(exponent));
+    exponent = std::max((exponent >> 23) & 0xff, least);
+    const uint32_t stored = std::min<uint32_t>(twice - exponent, 254) << 23;
+    std::memcpy(inverse + i, &stored, sizeof(stored));
+  }
+}
+
+HWY_ATTR void RelativeRounding(const ThetaBlock& block, int theta_bits, const float* w,
+                               const LaneFloats& floor, LaneDoubles* square) {
+  std::memset(square, 0, block.num_orders * sizeof(LaneDoubles));
+  LaneDoubles rows = {};
+  alignas(64) float inverse_half[kAuditOrders * kAuditLanes];
+  for (int64_t row = 0; row < block.rows; ++row) {
+    alignas(64) float inverse[kAuditLanes];
+    Inverses(w + row * kAuditLanes, floor, inverse);
+    InverseHalfSteps(block.at(row), block.num_orders * kAuditLanes, theta_bits, inverse_half);
+    for (int n = 0; n < block.num_orders; ++n) {
+      for (int l = 0; l < kAuditLanes; ++l) {
+        const float half = inverse[l] / inverse_half[n * kAuditLanes + l];
+        square[n][l] += static_cast<double>(half) * half;
+      }
+    }
+    for (int l = 0; l < kAuditLanes; ++l) rows[l] += inverse[l] != 0.0f ? 1.0 : 0.0;
+  }
+  for (int n = 0; n < block.num_orders; ++n) {
+    for (int l = 0; l < kAuditLanes; ++l) square[n][l] /= 3.0 * std::max(rows[l], 1.0);
+  }
+}
+
+/// Squared excess of the orders' own errors over half a step, if w were the weights of a row.
+HWY_INLINE HWY_ATTR void ExcessOfRow(const ThetaBlock& block, const float* HWY_RESTRICT theta,
+                                     const OrderPrediction& prediction,
+                                     const float* HWY_RESTRICT inverse_half,
+                                     const float* HWY_RESTRICT w, float* HWY_RESTRICT excess) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const hn::CappedTag<float, kAuditLanes> d;
+  using Vec = hn::Vec<decltype(d)>;
+  constexpr int kChains = 4;  // of additions that need not wait for each other
+  // A wrong weight shows in every order: one may be off for another reason.
+  const Vec most = hn::Set(d, 100.0f), one = hn::Set(d, 1.0f);
+  alignas(64) float own[kAuditOrders * kAuditLanes];
+  for (size_t l = 0; l < kAuditLanes; l += hn::Lanes(d)) {
+    const Vec of_w = hn::Load(d, w + l);
+    const Vec inverse_w = hn::Div(one, hn::Max(hn::Abs(of_w), hn::Set(d, 1e-30f)));
+    Vec sum = hn::Zero(d);
+    for (int n = 0; n < block.num_orders; ++n) {
+      const float* HWY_RESTRICT share = prediction.share[n][0] + l;
+      Vec rest = hn::NegMulAdd(hn::Load(d, prediction.slope[n] + l), of_w,
+                               hn::Load(d, theta + n * kAuditLanes + l));
+      Vec a = hn::Zero(d), b = a, c = a;
+      int k = 0;
+      for (; k + kChains <= n; k += kChains) {
+        const float* HWY_RESTRICT of_share = share + k * kAuditLanes;
+        const float* HWY_RESTRICT of_own = own + k * kAuditLanes + l;
+        a = hn::MulAdd(hn::Load(d, of_share), hn::Load(d, of_own), a);
+        b = hn::MulAdd(hn::Load(d, of_share + kAuditLanes), hn::Load(d, of_own + kAuditLanes), b);
+        c = hn::MulAdd(hn::Load(d, of_share + 2 * kAuditLanes),
+                       hn::Load(d, of_own + 2 * kAuditLanes), c);
+        rest = hn::NegMulAdd(hn::Load(d, of_share + 3 * kAuditLanes),
+                             hn::Load(d, of_own + 3 * kAuditLanes), rest);
+      }
+      rest = hn::Sub(rest, hn::Add(hn::Add(a, b), c));
+      for (; k < n; ++k) {
+        rest = hn::NegMulAdd(hn::Load(d, share + k * kAuditLanes),
+                             hn::Load(d, own + k * kAuditLanes + l), rest);
+      }
+      hn::Store(rest, d, own + n * kAuditLanes + l);
+      const Vec allowed = hn::Min(hn::Load(d, inverse_half + n * kAuditLanes + l),
+                                  hn::Mul(hn::Load(d, prediction.inverse_noise[n] + l), inverse_w));
+      const Vec over = hn::Max(hn::MulSub(hn::Abs(rest), allowed, one), hn::Zero(d));
+      sum = hn::Add(sum, hn::Min(hn::Mul(over, over), most));
+    }
+    hn::Store(sum, d, excess + l);
+  }
+}
+
+HWY_ATTR void ChooseConsistent(const ThetaBlock& block, const OrderPrediction& prediction,
+                               const MantissaWidths& bits, const float* estimate, float* w,
+                               float* excess) {
+  constexpr float kTie = 0.01f;   // of the squared distance to the estimate, in steps
+  constexpr float kFine = 0.01f;  // an excess that needs no other choice
+  const int32_t step = int32_t{1} << (23 - bits.weight);
+  const float steps_per_unit = static_cast<float>(1 << bits.weight);
+  alignas(64) float inverse_half[kAuditOrders * kAuditLanes];
+  for (int64_t row = 0; row < block.rows; ++row) {
+    const float* HWY_RESTRICT theta = block.at(row);
+    float* HWY_RESTRICT of_w = w + row * kAuditLanes;
+    float* HWY_RESTRICT of_excess = excess + row * kAuditLanes;
+    const float* HWY_RESTRICT of_estimate = estimate + row * kAuditLanes;
+    InverseHalfSteps(theta, block.num_orders * kAuditLanes, bits.theta, inverse_half);
+    alignas(64) float first[kAuditLanes], least[kAuditLanes];
+    std::copy_n(of_w, kAuditLanes, first);
+    std::fill_n(least, kAuditLanes, 1e30f);
+    for (const int32_t move : {0, step, -step}) {
+      alignas(64) int32_t stored[kAuditLanes];
+      alignas(64) float candidate[kAuditLanes], cost[kAuditLanes];
+      std::memcpy(stored, first, sizeof(stored));
+      // Next to zero there is no neighbour to speak of.
+      for (int l = 0; l < kAuditLanes; ++l) stored[l] += std::abs(first[l]) > 1e-30f ? move : 0;
+      std::memcpy(candidate, stored, sizeof(candidate));
+      ExcessOfRow(block, theta, prediction, inverse_half, candidate, cost);
+      for (int l = 0; l < kAuditLanes; ++l) {
+        const float off =
+            first[l] == 0.0f ? 0.0f : (of_estimate[l] - candidate[l]) / first[l] * steps_per_unit;
+        const float total = cost[l] + kTie * std::min(off * off, 4.0f);
+        const bool better = total < least[l];
+        least[l] = better ? total : least[l];
+        of_excess[l] = better ? cost[l] : of_excess[l];
+        of_w[l] = better ? candidate[l] : of_w[l];
+      }
+      // Mostly all is well as it is.
+      if (move == 0 && *std::max_element(cost, cost + kAuditLanes) < kFine) break;
+    }
+  }
+}
+
 /// Adds the squared distances of w * inverse to the grid, in steps of the grid.
 HWY_INLINE HWY_ATTR void AddGridDistances(const float* HWY_RESTRICT w,
                                           const float* HWY_RESTRICT inverse, uint32_t exponent,

@@ -7,9 +7,11 @@
 
 #if HWY_ONCE
 namespace unswift {
+HWY_EXPORT(ChooseConsistent);
 HWY_EXPORT(GramOfOrders);
 HWY_EXPORT(ProjectRows);
 HWY_EXPORT(RelativeResiduals);
+HWY_EXPORT(RelativeRounding);
 HWY_EXPORT(ScanForGrid);
 HWY_EXPORT(SumOfRows);
 HWY_EXPORT(WidenBlocks);
@@ -29,6 +31,16 @@ void ProjectRows(const ThetaBlock& block, const LaneDoubles* q, float* w) {
 void RelativeResiduals(const ThetaBlock& block, const float* w, const LaneFloats& floor,
                        LaneDoubles* slope, LaneDoubles (*gram)[kAuditOrders]) {
   HWY_DYNAMIC_DISPATCH(RelativeResiduals)(block, w, floor, slope, gram);
+}
+
+void RelativeRounding(const ThetaBlock& block, int theta_bits, const float* w,
+                      const LaneFloats& floor, LaneDoubles* square) {
+  HWY_DYNAMIC_DISPATCH(RelativeRounding)(block, theta_bits, w, floor, square);
+}
+
+void ChooseConsistent(const ThetaBlock& block, const OrderPrediction& prediction,
+                      const MantissaWidths& bits, const float* estimate, float* w, float* excess) {
+  HWY_DYNAMIC_DISPATCH(ChooseConsistent)(block, prediction, bits, estimate, w, excess);
 }
 
 void ScanForGrid(const float* w, const GridScan& scan, LaneFloats& best_scale,

@@ -26,6 +26,34 @@ void ProjectRows(const ThetaBlock& block, const LaneDoubles* q, float* w);
 void RelativeResiduals(const ThetaBlock& block, const float* w, const LaneFloats& floor,
                        LaneDoubles* slope, LaneDoubles (*gram)[kAuditOrders]);
 
+/// What a unit's orders are predicted to be: theta[n] = slope[n] w + sum_{k < n} share[n][k] own[k]
+/// + own[n], where own[n] is an order's own rounding error.
+struct OrderPrediction {
+  alignas(64) LaneFloats slope[kAuditOrders] = {};
+  /// 1 / (root mean square of own[n] / w, by RelativeRounding). Where an order is hardly more than
+  /// what it was handed, its steps vary by thousands, and small ones are below what a prediction
+  /// can tell.
+  alignas(64) LaneFloats inverse_noise[kAuditOrders] = {};
+  alignas(64) LaneFloats share[kAuditOrders][kAuditOrders] = {};
+};
+
+/// Explicit mantissa bits of the two storage types (f16 or bf16).
+struct MantissaWidths {
+  int theta = 7, weight = 7;
+};
+
+/// square[n] = mean of the squared rounding errors of theta[i][n] / w[i], those of a number being
+/// even over its step; rows with |w[i]| <= floor take no part. Shapes: w [rows][16].
+void RelativeRounding(const ThetaBlock& block, int theta_bits, const float* w,
+                      const LaneFloats& floor, LaneDoubles* square);
+
+/// Moves each weight by at most one step of its type's grid, to the value with which the orders'
+/// own errors exceed their rounding least; of equals, the one nearest to the estimate. excess: what
+/// is left, the sum over orders of the squared excess in half steps.
+/// Shapes: estimate, w, excess [rows][16].
+void ChooseConsistent(const ThetaBlock& block, const OrderPrediction& prediction,
+                      const MantissaWidths& bits, const float* estimate, float* w, float* excess);
+
 /// What ScanGrid looks for, per unit.
 struct GridScan {
   int mantissa_bits = 7;             ///< explicit ones: bf16 7, f16 10

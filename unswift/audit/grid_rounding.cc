@@ -34,35 +34,35 @@ constexpr double kGoodFit = 0.02;
 // A grid looks the same an octave up or down: half of one each way is everything.
 constexpr double kHalfOctave = 0.3466;
 constexpr int kLearningRounds = 3;
-// Least relative error of an order that was rounded, in units of its type's rounding error: an
-// order that is predicted better was taken for the weights themselves.
-constexpr double kLeastRounding = 0.3;
+// Steps of the grid that a weight may be moved by in the end.
+constexpr int kMostSteps = 8;
+// Coefficients that are compared, and that are tried one by one where the orders contradict these.
+constexpr int kAlternatives = 4, kMostProbed = 160;
+// Rows still agree on the right coefficient from so far.
+constexpr double kProbesApart = 5e-4;
+// Standard deviation of the coefficient that is allowed for then: the fit may be worse than it
+// looks.
+constexpr double kLeastProbed = 0.01;
+// Share of contradicted rows above which other coefficients are tried.
+constexpr float kDoubtful = 0.12f;
 
 double DoubtOf(const UnitModel& unit) {
   return kLeastDoubt + kDoubt * std::min(unit.fit.residual, 1.0);
 }
 
-/// Sum over all orders but the lowest of the log variance that is left of an order's relative error
-/// when the errors of the orders below it are known; relative to the lowest coefficient. Rounded
-/// orders have no less than `least` times their own size. errors: their covariance.
-double LogInnovations(const SmallMatrix& errors, const SmallVector& c, double least) {
-  const Eigen::Index orders = c.size();
-  SmallMatrix lower = SmallMatrix::Zero(orders, orders);
-  SmallVector variance(orders);
+/// Nats by which the orders speak against a coefficient: half the log variance of their own errors
+/// (of all but the lowest, relative to its coefficient), summed over rows. A lowest order without
+/// any error is the weights themselves, times a power of two; then coefficients nearby explain the
+/// others as well, by sharing out errors that they invent: one number more for each order, which is
+/// charged.
+double Unexplained(const SmallVector& c, const SmallMatrix& errors, int theta_bits, int64_t rows) {
+  constexpr double kExact = 1e-12;
+  const OwnErrors own = TakeApart(c, errors, theta_bits);
+  const double square = c[0] * c[0], count = static_cast<double>(rows);
   double sum = 0.0;
-  for (Eigen::Index n = 0; n < orders; ++n) {
-    double left = errors(n, n);
-    for (Eigen::Index k = 0; k < n; ++k) {
-      double cross = errors(n, k);
-      for (Eigen::Index l = 0; l < k; ++l) cross -= lower(n, l) * lower(k, l) * variance[l];
-      lower(n, k) = cross / variance[k];
-      left -= lower(n, k) * cross;
-    }
-    const double size = std::sqrt(c[n] * c[n] + errors(n, n));
-    variance[n] = std::max(left, least * least * size * size + 1e-300);
-    if (n > 0) sum += std::log(variance[n] / (c[0] * c[0]));
-  }
-  return sum;
+  for (Eigen::Index n = 1; n < c.size(); ++n) sum += std::log(own.variance[n] / square);
+  const double charge = errors(0, 0) > kExact * square ? std::log(count) : 0.0;
+  return 0.5 * (count * sum + charge * static_cast<double>(c.size() - 1));
 }
 
 }  // namespace
@@ -70,26 +70,17 @@ double LogInnovations(const SmallMatrix& errors, const SmallVector& c, double le
 GridRounding::GridRounding(const LayerFacts& facts)
     : facts_(facts),
       mantissa_bits_(MantissaBits(facts.weight_dtype)),
-      evidence_(MantissaEvidence::For(facts.series->theta.dtype, facts.weight_dtype)),
-      gram_(std::make_unique<LaneDoubles[][kAuditOrders]>(kAuditOrders)) {}
-
-void GridRounding::FloorOf(std::span<const float> w, LaneFloats& floor) const {
-  LaneDoubles square = {};
-  for (int64_t i = 0; i < block_->rows; ++i) {
-    for (int lane = 0; lane < kAuditLanes; ++lane) {
-      const double value = w[i * kAuditLanes + lane];
-      square[lane] += value * value;
-    }
-  }
-  for (int lane = 0; lane < kAuditLanes; ++lane) {
-    const double mean = square[lane] / static_cast<double>(block_->rows);
-    floor[lane] = static_cast<float>(0.05 * std::sqrt(mean));
-  }
+      evidence_(MantissaEvidence::For(facts.series->theta.dtype, facts.weight_dtype)) {
+  const int theta_bits = MantissaBits(facts.series->theta.dtype);
+  if (evidence_ == nullptr || theta_bits == 0) return;
+  bits_ = {theta_bits, mantissa_bits_};
+  consistency_ = std::make_unique<OrderConsistency>(bits_);
+  agreed_prediction_ = std::make_unique<OrderPrediction>();
 }
 
 void GridRounding::LowestCoefficients(std::span<const float> w, LaneDoubles& c) const {
   LaneFloats floor;
-  FloorOf(w, floor);
+  SmallWeights(*block_, w.data(), floor);
   LaneDoubles sum = {}, rows = {};
   for (int64_t i = 0; i < block_->rows; ++i) {
     const float* theta = block_->at(i);
@@ -180,28 +171,17 @@ void GridRounding::Snap(bool sharpen) {
 }
 
 void GridRounding::LearnErrors() {
-  alignas(64) LaneFloats floor;
-  FloorOf(snapped_, floor);
-  const int theta_bits = evidence_ != nullptr ? evidence_->theta_bits() : 0;
-  const double least = kLeastRounding * std::ldexp(1.0 / std::sqrt(3.0), -theta_bits - 2);
-  LaneDoubles slope[kAuditOrders];
-  RelativeResiduals(*block_, snapped_.data(), floor, slope, gram_.get());
+  errors_.Learn(*block_, snapped_.data());
   for (int lane = 0; lane < block_->num_units; ++lane) {
     if (units_[lane].dead) continue;
-    const int orders = facts_.order(block_->first_unit + lane) - block_->first_order + 1;
-    const SmallMatrix errors = LaneGram(gram_.get(), orders, lane);
-    SmallVector c(orders), size(orders);
-    for (int n = 0; n < orders; ++n) c[n] = slope[n][lane];
-    const double smallest = 1e-9 * c.cwiseAbs().maxCoeff();
-    for (int n = 0; n < orders; ++n) size[n] = std::max(std::sqrt(errors(n, n)), smallest);
-    const SmallVector inverse = size.cwiseInverse();
-    SmallMatrix scaled = inverse.asDiagonal() * errors * inverse.asDiagonal();
-    scaled.diagonal().array() += 1e-6;
-    SmallVector q = inverse.cwiseProduct(SolveSymmetric(scaled, inverse.cwiseProduct(c)));
-    const double product = q.dot(c);
-    if (evidence_ != nullptr) log_innovations_[lane] = LogInnovations(errors, c, least);
-    if (!(std::abs(product) > 0.0) || !q.allFinite()) continue;
-    CopyOrders(q, 1.0 / product, q_[lane]);
+    const int orders = units_[lane].num_orders;
+    const SmallVector c = errors_.Coefficients(lane, orders);
+    const SmallMatrix errors = errors_.Covariance(lane, orders);
+    if (evidence_ != nullptr) {
+      unexplained_[lane] = Unexplained(c, errors, evidence_->theta_bits(), block_->rows);
+    }
+    const SmallVector q = LeastVariance(c, errors);
+    if (q.allFinite()) CopyOrders(q, 1.0, q_[lane]);
   }
 }
 
@@ -210,14 +190,18 @@ void GridRounding::Project(const ThetaBlock& block, const BlockVectors& q) {
   estimate_.assign(w.begin(), w.end());
 }
 
-void GridRounding::Try(const LaneFloats& scale, bool must_learn, LaneFloats& score) {
+void GridRounding::Begin(const BlockVectors& start, const LaneFloats& scale, LaneFloats& score) {
+  q_ = start;
   for (int lane = 0; lane < kAuditLanes; ++lane) {
-    q_[lane] = units_[lane].dead ? OrderValues{} : units_[lane].least_squares();
     for (double& q : q_[lane]) q /= scale[lane];
   }
   Project(*block_, q_);
   Rescale(score);
   Snap(true);
+}
+
+void GridRounding::Try(const LaneFloats& scale, bool must_learn, LaneFloats& score) {
+  Begin(LeastSquares(), scale, score);
   if (!must_learn && AllBelow(score, kCertain)) return;
   for (int round = 0; round < kLearningRounds; ++round) {
     LearnErrors();
@@ -250,15 +234,15 @@ std::span<const float> GridRounding::Round(const ThetaBlock& block, const ThetaB
                                            std::span<UnitOutcome> outcome) {
   block_ = &sample;
   units_ = units;
-  for (int lane = 0; lane < kAuditLanes; ++lane) {
-    // What no grid is found for stays as the solution has it.
-    kept_[lane] = units_[lane].dead ? OrderValues{} : units_[lane].least_squares();
-    kept_lowest_[lane] = 0.0;
-  }
+  // What no grid is found for stays as the solution has it.
+  kept_ = LeastSquares();
+  std::fill_n(kept_lowest_, kAuditLanes, 0.0);
   kept_score_.fill(kOnGrid);
   on_grid_.fill(false);
+  agreed_.fill(false);
   if (evidence_ != nullptr) {
     RoundByEvidence();
+    if (consistency_ != nullptr) SettleKept();
   } else if (mantissa_bits_ != 0) {
     RoundByScans();
   }
@@ -278,6 +262,7 @@ std::span<const float> GridRounding::Finish() {
   Project(*block_, kept_);
   std::copy(kept_lowest_, kept_lowest_ + kAuditLanes, lowest_);
   Snap(false);
+  if (consistency_ != nullptr) KeepAgreement();
   for (int lane = 0; lane < kAuditLanes; ++lane) {
     for (int64_t i = lane; !on_grid_[lane] && i < std::ssize(estimate_); i += kAuditLanes) {
       snapped_[i] = estimate_[i];
@@ -286,17 +271,30 @@ std::span<const float> GridRounding::Finish() {
   return snapped_;
 }
 
+BlockVectors GridRounding::LeastSquares() const {
+  BlockVectors q;
+  for (int lane = 0; lane < kAuditLanes; ++lane) {
+    q[lane] = units_[lane].dead ? OrderValues{} : units_[lane].least_squares();
+  }
+  return q;
+}
+
+std::vector<CoefficientEstimate> GridRounding::CoefficientsOf(
+    int lane, const CoefficientSearch& search) const {
+  const int64_t stride = static_cast<int64_t>(block_->num_orders) * kAuditLanes;
+  const std::span<const float> theta(block_->values + lane, block_->rows * stride - lane);
+  return evidence_->Estimate(theta, stride, search);
+}
+
 void GridRounding::RoundByEvidence() {
   LaneDoubles guess;
   Project(*block_, kept_);
   LowestCoefficients(estimate_, guess);
   std::array<std::vector<CoefficientEstimate>, kAuditLanes> found;
-  const int64_t stride = static_cast<int64_t>(block_->num_orders) * kAuditLanes;
   size_t tries = 1;
   for (int lane = 0; lane < block_->num_units; ++lane) {
     if (units_[lane].dead) continue;
-    const std::span<const float> theta(block_->values + lane, block_->rows * stride - lane);
-    found[lane] = evidence_->Estimate(theta, stride, guess[lane], DoubtOf(units_[lane]));
+    found[lane] = CoefficientsOf(lane, {guess[lane], DoubtOf(units_[lane]), kAlternatives});
     tries = std::max(tries, found[lane].size());
   }
   std::array<double, kAuditLanes> least_cost;
@@ -313,12 +311,114 @@ void GridRounding::RoundByEvidence() {
       if (t >= found[lane].size()) continue;
       const CoefficientEstimate& estimate = found[lane][t];
       if (!estimate.plausible && score[lane] >= kResolved) continue;
-      const double cost = found[lane].size() == 1
-                              ? 0.0
-                              : 0.5 * static_cast<double>(block_->rows) * log_innovations_[lane] -
-                                    estimate.log_likelihood;
+      const double cost =
+          found[lane].size() == 1 ? 0.0 : unexplained_[lane] - estimate.log_likelihood;
       if (cost < least_cost[lane]) least_cost[lane] = cost, Keep(lane, score[lane]);
     }
+  }
+}
+
+void GridRounding::SettleKept() {
+  q_ = kept_;
+  std::copy(kept_lowest_, kept_lowest_ + kAuditLanes, lowest_);
+  Project(*block_, q_);
+  Snap(false);
+  alignas(64) LaneFloats contradicted;
+  consistency_->Settle(*block_, units_, estimate_.data(), snapped_.data(), contradicted);
+  for (int lane = 0; lane < block_->num_units; ++lane) {
+    if (units_[lane].dead) continue;
+    if (contradicted[lane] <= OrderConsistency::kConsistent) {
+      Agree(lane, consistency_->prediction(), lane);
+    }
+  }
+  for (int lane = 0; lane < block_->num_units; ++lane) {
+    if (!units_[lane].dead && contradicted[lane] > kDoubtful) Probe(lane, contradicted[lane]);
+  }
+}
+
+void GridRounding::Agree(int lane, const OrderPrediction& prediction, int from) {
+  agreed_[lane] = on_grid_[lane] = true;
+  for (int n = 0; n < kAuditOrders; ++n) {
+    agreed_prediction_->slope[n][lane] = prediction.slope[n][from];
+    agreed_prediction_->inverse_noise[n][lane] = prediction.inverse_noise[n][from];
+    for (int k = 0; k < n; ++k) {
+      agreed_prediction_->share[n][k][lane] = prediction.share[n][k][from];
+    }
+  }
+}
+
+void GridRounding::Probe(int lane, float contradicted) {
+  LaneDoubles guess;
+  Project(*block_, LeastSquares());
+  LowestCoefficients(estimate_, guess);
+  const double doubt = std::max(DoubtOf(units_[lane]), kLeastProbed);
+  const auto candidates = CoefficientsOf(lane, {guess[lane], doubt, kMostProbed, kProbesApart});
+  if (probe_ == nullptr) probe_ = std::make_unique<GridRounding>(facts_);
+  probe_->Repeat(*block_, lane, units_[lane]);
+  float least = std::min(contradicted, OrderConsistency::kConsistent);
+  for (size_t first = 0; first < candidates.size() && least > kDoubtful; first += kAuditLanes) {
+    const size_t count = std::min<size_t>(kAuditLanes, candidates.size() - first);
+    const auto some = std::span(candidates).subspan(first, count);
+    for (const bool lowest_alone : {false, true}) {
+      const Trial trial = probe_->TryAll(guess[lane], some, lowest_alone);
+      if (trial.contradicted >= least) continue;
+      least = trial.contradicted;
+      // Where the orders cancel, the lowest is a better estimate than all of them together.
+      kept_lowest_[lane] = probe_->lowest_[trial.lane];
+      kept_[lane] = OrderValues{1.0 / kept_lowest_[lane]};
+      Agree(lane, probe_->consistency_->prediction(), trial.lane);
+    }
+  }
+}
+
+void GridRounding::Repeat(const ThetaBlock& block, int lane, const UnitModel& unit) {
+  const int64_t row = static_cast<int64_t>(unit.num_orders) * kAuditLanes;
+  repeated_values_.resize(block.rows * row);
+  for (int64_t i = 0; i < block.rows; ++i) {
+    for (int n = 0; n < unit.num_orders; ++n) {
+      std::fill_n(&repeated_values_[i * row + n * kAuditLanes], kAuditLanes,
+                  block.at(i)[n * kAuditLanes + lane]);
+    }
+  }
+  repeated_ = block;
+  repeated_.num_units = kAuditLanes;
+  repeated_.num_orders = unit.num_orders;
+  repeated_.values = repeated_values_.data();
+  repeated_units_.fill(unit);
+  block_ = &repeated_;
+  units_ = repeated_units_;
+}
+
+GridRounding::Trial GridRounding::TryAll(double guess,
+                                         std::span<const CoefficientEstimate> candidates,
+                                         bool lowest_alone) {
+  alignas(64) LaneFloats scale, score, contradicted;
+  for (size_t lane = 0; lane < kAuditLanes; ++lane) {
+    lowest_[lane] = candidates[lane < candidates.size() ? lane : 0].coefficient;
+    scale[lane] = static_cast<float>(lowest_[lane] / guess);
+  }
+  if (lowest_alone) {
+    BlockVectors lowest{};
+    for (OrderValues& q : lowest) q[0] = 1.0 / guess;
+    Begin(lowest, scale, score);
+  } else {
+    Try(scale, true, score);
+  }
+  consistency_->Settle(*block_, units_, estimate_.data(), snapped_.data(), contradicted);
+  const auto best = std::min_element(contradicted, contradicted + kAuditLanes);
+  return {static_cast<int>(best - contradicted), *best};
+}
+
+void GridRounding::KeepAgreement() {
+  std::vector<float> chosen = snapped_, before, excess(snapped_.size());
+  // A step at a time: where orders cancel, the estimate may be several off.
+  for (int step = 0; step < kMostSteps && chosen != before; ++step) {
+    before = chosen;
+    ChooseConsistent(*block_, *agreed_prediction_, bits_, estimate_.data(), chosen.data(),
+                     excess.data());
+  }
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    if (agreed_[i % kAuditLanes]) snapped_[i] = chosen[i];
   }
 }
 

@@ -10,6 +10,8 @@
 
 #include "unswift/audit/block_projection.h"
 #include "unswift/audit/mantissa_evidence.h"
+#include "unswift/audit/order_consistency.h"
+#include "unswift/audit/order_errors.h"
 
 namespace unswift {
 
@@ -39,12 +41,13 @@ class GridRounding {
   void RoundByEvidence();
   void RoundByScans();
   void Project(const ThetaBlock& block, const BlockVectors& q);
-  /// Divides the solution by a scale, rounds, learns the errors, and rounds again.
+  /// Divides a first solution by a scale, and rounds.
+  void Begin(const BlockVectors& start, const LaneFloats& scale, LaneFloats& score);
+  /// The same with the least-squares solution; then learns the errors, and rounds again.
   void Try(const LaneFloats& scale, bool must_learn, LaneFloats& score);
   void Scan(Search search, LaneFloats& scale, LaneFloats& score) const;
   GridScan MakeScan(const LaneFloats& width) const;
   /// Entries below this have no relative error to speak of.
-  void FloorOf(std::span<const float> w, LaneFloats& floor) const;
   /// Mean of the lowest order over w: rows count alike, since a few large ones would carry their
   /// own rounding errors into a regression.
   void LowestCoefficients(std::span<const float> w, LaneDoubles& c) const;
@@ -53,6 +56,24 @@ class GridRounding {
   void Snap(bool sharpen);
   void LearnErrors();
   void Keep(int lane, double score);
+  BlockVectors LeastSquares() const;
+  std::vector<CoefficientEstimate> CoefficientsOf(int lane, const CoefficientSearch& search) const;
+  /// Lets the orders correct what was kept; units that they contradict are probed.
+  void SettleKept();
+  void Agree(int lane, const OrderPrediction& prediction, int from);
+  /// Tries many coefficients for a unit, sixteen at a time, for one that the orders contradict
+  /// less.
+  void Probe(int lane, float contradicted);
+  /// Takes sixteen copies of one unit for a block.
+  void Repeat(const ThetaBlock& block, int lane, const UnitModel& unit);
+  struct Trial {
+    int lane = 0;
+    float contradicted = 1.0f;  ///< share of rows
+  };
+  /// The coefficient that the orders contradict least. lowest_alone: starts from the lowest order's
+  /// numbers, without the others.
+  Trial TryAll(double guess, std::span<const CoefficientEstimate> candidates, bool lowest_alone);
+  void KeepAgreement();
   std::span<const float> Finish();
   bool AllBelow(const LaneFloats& score, double limit) const;
   UnitOutcome OutcomeOf(int lane) const;
@@ -63,18 +84,28 @@ class GridRounding {
 
   const ThetaBlock* block_ = nullptr;  // the sample, and at the end the whole block
   std::span<const UnitModel> units_;
-  std::unique_ptr<LaneDoubles[][kAuditOrders]> gram_;
+  OrderErrors errors_;
   BlockProjection projection_;
   // What is tried now: estimate = Theta q, and it rounded; [rows][16].
   BlockVectors q_;
   std::vector<float> estimate_, snapped_;
   LaneDoubles lowest_;  // coefficient of the lowest order, where there is evidence
-  std::array<double, kAuditLanes> log_innovations_;
+  std::array<double, kAuditLanes> unexplained_;  // Unexplained()
   // The best so far.
   BlockVectors kept_;
   LaneDoubles kept_lowest_;
   std::array<double, kAuditLanes> kept_score_;
   std::array<bool, kAuditLanes> on_grid_;
+  // What the orders agree with; null for types without rounding that could be told.
+  MantissaWidths bits_;
+  std::unique_ptr<OrderConsistency> consistency_;
+  std::array<bool, kAuditLanes> agreed_;
+  std::unique_ptr<OrderPrediction> agreed_prediction_;
+  // Another one, for sixteen copies of a unit, and what it then works on.
+  std::unique_ptr<GridRounding> probe_;
+  ThetaBlock repeated_;
+  std::vector<float> repeated_values_;
+  std::array<UnitModel, kAuditLanes> repeated_units_;
 };
 
 }  // namespace unswift

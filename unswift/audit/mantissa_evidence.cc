@@ -25,24 +25,24 @@ constexpr float kConvincing = 40.0f;
 // fractions of a step: peaks can be narrower than one.
 constexpr double kFineStep = 1.0 / 3.0;
 constexpr size_t kMostSharpened = 256;
-// Of coefficients within so many steps of each other the best stands for all.
-constexpr double kApart = 2.0;
 constexpr size_t kNear = 8;
+// Coefficients this near to a power of two (in octaves) can hardly be told from it.
+constexpr double kNearPower = 0.08;
 // How many deviations (and nats) below the expected likelihood is still plausible.
 constexpr double kPlausible = 8.0, kSlack = 20.0;
 
 int64_t Modulo(int64_t value, int64_t by) { return (value % by + by) % by; }
 
 /// The best coefficients of a list, none near a better one.
-std::vector<CoefficientEstimate> BestApart(std::vector<CoefficientEstimate> all, size_t count) {
+std::vector<CoefficientEstimate> BestApart(std::vector<CoefficientEstimate> all,
+                                           const CoefficientSearch& search) {
   std::sort(all.begin(), all.end(),
             [](const auto& a, const auto& b) { return a.log_likelihood > b.log_likelihood; });
   std::vector<CoefficientEstimate> best;
   for (const CoefficientEstimate& candidate : all) {
-    if (best.size() == count) break;
+    if (std::ssize(best) == search.most) break;
     const bool known = std::any_of(best.begin(), best.end(), [&](const auto& other) {
-      const double octaves = std::log2(candidate.coefficient / other.coefficient);
-      return std::abs(octaves) < kApart / MantissaEvidence::kSteps;
+      return std::abs(candidate.coefficient / other.coefficient - 1.0) < search.apart;
     });
     if (!known) best.push_back(candidate);
   }
@@ -150,12 +150,13 @@ struct MantissaEvidence::Window {
 };
 
 std::vector<CoefficientEstimate> MantissaEvidence::Sharpen(const Counts& counts,
-                                                           const Window& window) const {
+                                                           const Window& window,
+                                                           const CoefficientSearch& search) const {
   std::vector<float> ranked = window.evidence;
-  const size_t most = std::min<size_t>(kMostSharpened, ranked.size()) - 1;
-  std::nth_element(ranked.begin(), ranked.begin() + most, ranked.end(), std::greater<>());
+  const size_t last = std::min<size_t>(kMostSharpened, ranked.size()) - 1;
+  std::nth_element(ranked.begin(), ranked.begin() + last, ranked.end(), std::greater<>());
   const float best = *std::max_element(ranked.begin(), ranked.end());
-  const float enough = std::max(best - kConvincing, ranked[most]);
+  const float enough = std::max(best - kConvincing, ranked[last]);
   std::vector<CoefficientEstimate> all;
   std::vector<double> share;
   for (size_t i = 0; i < window.evidence.size(); ++i) {
@@ -167,19 +168,29 @@ std::vector<CoefficientEstimate> MantissaEvidence::Sharpen(const Counts& counts,
           {coefficient, LogLikelihood(counts, coefficient, share) + window.LogPrior(step)});
     }
   }
-  return BestApart(std::move(all), kAlternatives);
+  std::vector<CoefficientEstimate> estimates = BestApart(std::move(all), search);
+  // Exactly at a power of two theta is the weights themselves: no count can tell it from the
+  // coefficients nearby, but the other orders can.
+  const double power = std::round(std::log2(estimates[0].coefficient));
+  if (std::abs(std::log2(estimates[0].coefficient) - power) < kNearPower) {
+    const double coefficient = std::exp2(power);
+    estimates.resize(std::min<size_t>(estimates.size(), search.most - 1));
+    estimates.push_back(
+        {coefficient, LogLikelihood(counts, coefficient, share) + window.LogPrior(power * kSteps)});
+  }
+  return estimates;
 }
 
 std::vector<CoefficientEstimate> MantissaEvidence::Estimate(std::span<const float> theta,
-                                                            int64_t stride, double guess,
-                                                            double doubt) const {
+                                                            int64_t stride,
+                                                            const CoefficientSearch& search) const {
   const Counts counts = Count(theta, stride);
   std::array<float, kBins> binned{};
   const int per_bin = static_cast<int>(counts.size()) / kBins;
   for (size_t i = 0; i < counts.size(); ++i) binned[i / per_bin] += counts[i];
   Window window;
-  window.centre = std::log2(std::abs(guess)) * kSteps;
-  window.deviation = doubt / std::log(2.0) * kSteps;
+  window.centre = std::log2(std::abs(search.guess)) * kSteps;
+  window.deviation = search.doubt / std::log(2.0) * kSteps;
   const double reach = std::clamp(kReach * window.deviation, 2.0, 0.5 * kSteps);
   window.first = std::ceil(window.centre - reach);
   window.evidence.resize(static_cast<size_t>(std::floor(window.centre + reach) - window.first) + 1);
@@ -201,13 +212,13 @@ std::vector<CoefficientEstimate> MantissaEvidence::Estimate(std::span<const floa
     const double step = window.first + static_cast<double>(top);
     estimates.push_back({std::exp2(step / kSteps), window.evidence[top]});
   } else {
-    estimates = Sharpen(counts, window);
+    estimates = Sharpen(counts, window, search);
     const double enough = estimates[0].log_likelihood - kConvincing;
     std::erase_if(estimates, [&](const auto& e) { return e.log_likelihood < enough; });
   }
   for (CoefficientEstimate& estimate : estimates) {
     estimate.plausible = IsPlausible(counts, estimate.coefficient);
-    estimate.coefficient = std::copysign(estimate.coefficient, guess);
+    estimate.coefficient = std::copysign(estimate.coefficient, search.guess);
   }
   return estimates;
 }

@@ -28,6 +28,14 @@ struct CoefficientEstimate {
   bool plausible = false;
 };
 
+/// Where to look for a coefficient, and how many to name.
+struct CoefficientSearch {
+  double guess = 1.0;
+  double doubt = 0.01;  ///< standard deviation of the guess's natural logarithm
+  int most = 4;
+  double apart = 1.7e-4;  ///< relative; of candidates nearer to each other the best stands for all
+};
+
 /// Tables for one pair of types; immutable.
 class MantissaEvidence {
  public:
@@ -40,13 +48,11 @@ class MantissaEvidence {
   /// type has no coarse grid of mantissas.
   static const MantissaEvidence* For(DType theta, DType weight);
 
-  /// The likeliest coefficients behind theta[0], theta[stride], ... around a guess whose logarithm
-  /// (natural) is off by about `doubt`, best first: one where it leaves no doubt, at most
-  /// kAlternatives. Looks up to half an octave away, since whole octaves cannot be told apart.
-  /// Numbers that are zero or subnormal in the type are left out.
+  /// The likeliest coefficients behind theta[0], theta[stride], ..., best first: one where it
+  /// leaves no doubt, else at most so many. Looks up to half an octave away, since whole octaves
+  /// cannot be told apart. Numbers that are zero or subnormal in the type are left out.
   std::vector<CoefficientEstimate> Estimate(std::span<const float> theta, int64_t stride,
-                                            double guess, double doubt) const;
-  static constexpr int kAlternatives = 4;
+                                            const CoefficientSearch& search) const;
 
   /// Explicit mantissa bits of theta that are looked at.
   int theta_bits() const { return theta_bits_; }
@@ -61,7 +67,8 @@ class MantissaEvidence {
   void Shares(double coefficient, std::vector<double>& share) const;
   double LogLikelihood(const Counts& counts, double coefficient, std::vector<double>& share) const;
   struct Window;
-  std::vector<CoefficientEstimate> Sharpen(const Counts& counts, const Window& window) const;
+  std::vector<CoefficientEstimate> Sharpen(const Counts& counts, const Window& window,
+                                           const CoefficientSearch& search) const;
   bool IsPlausible(const Counts& counts, double coefficient) const;
 
   const int theta_bits_, weight_bits_;

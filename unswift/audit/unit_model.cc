@@ -72,33 +72,35 @@ SmallVector ReweightedByError(const SmallMatrix& gram, SmallVector c, SmallVecto
 }
 
 /// Whether the orders cancel so far that they cannot be told from each other together: Taylor
-/// series of high order. The lowest alone is still the plainly rounded w phi(centre).
-bool OrdersCancel(const LayerFacts& facts, int64_t unit, const SmallMatrix& moments,
-                  const FunctionFit& fit) {
-  constexpr double kPoorFit = 0.004, kLeastValue = 0.05;
+/// series of high order. The lowest alone is still the plainly rounded w P(centre).
+bool OrdersCancel(const LayerFacts& facts, const SmallMatrix& moments, const FunctionFit& fit) {
+  constexpr double kPoorFit = 0.004;
   constexpr int kHighOrder = 18;
   const SeriesWeights& series = *facts.series;
   return series.basis == SeriesBasis::kTaylor && series.first_order == 0 && !facts.hidden_bias &&
-         moments.rows() > kHighOrder && moments(0, 0) > 0.0 && fit.residual > kPoorFit &&
-         std::abs(ActivationValue(facts.activation, series.centre[unit])) > kLeastValue;
+         moments.rows() > kHighOrder && moments(0, 0) > 0.0 && fit.residual > kPoorFit;
 }
 
-/// Then the sign is told by the ratio of the next order, unless the fit knows it.
+/// Then the scale is told by phi(centre), or where that is next to nothing by the slope there; the
+/// sign by the ratio to the order above, unless the fit knows it.
 void TrustLowestOrder(const LayerFacts& facts, int64_t unit, const SmallMatrix& moments,
                       UnitModel& model) {
-  constexpr double kKnowsSign = 0.3;
+  constexpr double kKnowsSign = 0.3, kLeastValue = 0.05;
   constexpr double kDoubt = 0.01;  // P(centre) is that of a fit, not phi's own
   const double centre = facts.series->centre[unit], radius = 1.0 / facts.series->inv_radius[unit];
   const SmallVector c = moments.col(0) / moments(0, 0);  // relative to the lowest
   const FunctionFit fit = model.fit;
+  const bool has_value = std::abs(ActivationValue(facts.activation, centre)) > kLeastValue;
+  const int known = has_value ? 0 : 1;
   double least = std::numeric_limits<double>::infinity();
   for (int sign : {1, -1}) {
-    const std::vector<double> phi = TaylorCoefficients(facts.activation, sign * centre, 1);
-    const double distance = std::abs(sign * radius * phi[1] / phi[0] - c[1]);
+    std::vector<double> phi = TaylorCoefficients(facts.activation, sign * centre, known + 1);
+    for (size_t n = 0; n < phi.size(); ++n) phi[n] *= std::pow(sign * radius, n);
+    const double distance = std::abs(phi[known + 1] / phi[known] - c[known + 1] / c[known]);
     const bool excluded = fit.residual < kKnowsSign && sign != fit.sign;
     if (excluded || !(distance < least)) continue;
     least = distance;
-    model.fit = {.factor = phi[0], .sign = sign, .residual = kDoubt};
+    model.fit = {.factor = phi[known] / c[known], .sign = sign, .residual = kDoubt};
   }
   CopyOrders(c, model.fit.factor, model.c);
   model.functional.fill(0.0);
@@ -126,6 +128,7 @@ UnitModel ModelOfUnit(const LayerFacts& facts, int64_t unit,
   UnitModel model;
   const FunctionSamples samples = SampleUnit(facts, unit);
   const int orders = samples.num_orders;
+  model.num_orders = orders;
   const SmallMatrix moments = LaneGram(gram, orders, lane);
   if (!(moments.trace() > 0.0)) return model;
   model.dead = false;
@@ -155,7 +158,7 @@ UnitModel ModelOfUnit(const LayerFacts& facts, int64_t unit,
   SmallVector relative(orders);
   for (int n = 0; n < orders; ++n) relative[n] = size[n] > 0.0 ? top[n] / size[n] : 0.0;
   CopyOrders(relative, 1.0 / (model.fit.factor * relative.dot(c)), model.relative);
-  if (OrdersCancel(facts, unit, moments, model.fit)) TrustLowestOrder(facts, unit, moments, model);
+  if (OrdersCancel(facts, moments, model.fit)) TrustLowestOrder(facts, unit, moments, model);
   return model;
 }
 

@@ -14,6 +14,7 @@ using OrderValues = std::array<double, kAuditOrders>;
 
 struct UnitModel {
   FunctionFit fit;
+  int num_orders = 0;           ///< stored ones
   double rank1_residual = 0.0;  ///< share of Theta that is not w c^T, each order scaled alike
   OrderValues c{};              ///< Theta ~ w c^T
   OrderValues functional{};     ///< w = Theta q, metric of the function of z

@@ -1,0 +1,78 @@
+#include "unswift/audit/order_consistency.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace unswift {
+namespace {
+
+constexpr int kRounds = 8;
+// Share of rows that may still move without teaching anything new.
+constexpr double kFewMoved = 0.005;
+// Squared excess of half a step that learned predictions do not reach by themselves.
+constexpr float kContradiction = 0.25f;
+
+}  // namespace
+
+OrderConsistency::OrderConsistency(const MantissaWidths& bits)
+    : bits_(bits), prediction_(std::make_unique<OrderPrediction>()) {}
+
+void OrderConsistency::Predict(std::span<const UnitModel> units, Tolerance tolerance) {
+  for (int lane = 0; lane < kAuditLanes; ++lane) {
+    if (units[lane].dead) continue;
+    const int orders = units[lane].num_orders;
+    const Eigen::VectorXd c = errors_.Coefficients(lane, orders);
+    const OwnErrors own = TakeApart(c, errors_.Covariance(lane, orders), bits_.theta);
+    for (int n = 0; n < orders; ++n) {
+      prediction_->slope[n][lane] = static_cast<float>(c[n]);
+      const bool learned = tolerance == Tolerance::kLearned;
+      const double variance = std::max(rounding_[n][lane], learned ? own.variance[n] : 1e-300);
+      prediction_->inverse_noise[n][lane] = static_cast<float>(1.0 / std::sqrt(variance));
+      for (int k = 0; k < n; ++k) {
+        prediction_->share[n][k][lane] = static_cast<float>(own.share(n, k));
+      }
+    }
+    // The block may have orders that the unit does not: zeros, which nothing is to be handed to.
+    for (int n = orders; n < kAuditOrders; ++n) {
+      prediction_->slope[n][lane] = 0.0f;
+      for (int k = 0; k < n; ++k) prediction_->share[n][k][lane] = 0.0f;
+    }
+  }
+}
+
+bool OrderConsistency::ManyMoved(int64_t rows, const float* w) const {
+  int64_t moved[kAuditLanes] = {};
+  for (size_t i = 0; i < before_.size(); ++i) moved[i % kAuditLanes] += w[i] != before_[i] ? 1 : 0;
+  return *std::max_element(moved, moved + kAuditLanes) > kFewMoved * static_cast<double>(rows);
+}
+
+void OrderConsistency::Settle(const ThetaBlock& block, std::span<const UnitModel> units,
+                              const float* estimate, float* w, LaneFloats& contradicted) {
+  const size_t size = static_cast<size_t>(block.rows) * kAuditLanes;
+  excess_.resize(size);
+  alignas(64) LaneFloats floor;
+  SmallWeights(block, w, floor);
+  RelativeRounding(block, bits_.theta, w, floor, rounding_);
+  for (int round = 0; round < kRounds; ++round) {
+    before_.assign(w, w + size);
+    // From all rows: leaving out those that look wrong now makes the others look too certain. As
+    // long as some are wrong, the orders' errors are larger than rounding makes them.
+    errors_.Learn(block, w);
+    Predict(units, Tolerance::kLearned);
+    ChooseConsistent(block, *prediction_, bits_, estimate, w, excess_.data());
+    if (!ManyMoved(block.rows, w)) break;
+  }
+  // Judged more strictly than chosen: errors larger than rounding makes them must not excuse
+  // themselves.
+  Predict(units, Tolerance::kRounding);
+  before_.assign(w, w + size);
+  ChooseConsistent(block, *prediction_, bits_, estimate, before_.data(), excess_.data());
+  Predict(units, Tolerance::kLearned);
+  std::fill_n(contradicted, kAuditLanes, 0.0f);
+  for (size_t i = 0; i < size; ++i) {
+    const bool wrong = excess_[i] > kContradiction;
+    contradicted[i % kAuditLanes] += wrong ? 1.0f / static_cast<float>(block.rows) : 0.0f;
+  }
+}
+
+}  // namespace unswift
