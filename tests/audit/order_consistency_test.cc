@@ -29,15 +29,16 @@ class OrderConsistencyTest : public EveryTarget {
       for (int n = 0; n < kOrders; ++n) {
         prediction_->slope[n][lane] = static_cast<float>(random.NextNormal());
         for (int k = 0; k < n; ++k) {
-          prediction_->share[n][k][lane] = static_cast<float>(0.5 * random.NextNormal());
+          share_[n][k][lane] = 0.5 * random.NextNormal();
         }
       }
+      TakeWeights(lane);
       for (int64_t i = 0; i < kRows; ++i) {
         const float w = w_[at(i, lane)] = ToBf16(0.1 * random.NextNormal());
         double own[kOrders];
         for (int n = 0; n < kOrders; ++n) {
           double value = prediction_->slope[n][lane] * w;
-          for (int k = 0; k < n; ++k) value += prediction_->share[n][k][lane] * own[k];
+          for (int k = 0; k < n; ++k) value += share_[n][k][lane] * own[k];
           const float stored = ToBf16(value);
           own[n] = stored - value;
           values_[(i * kOrders + n) * kAuditLanes + lane] = stored;
@@ -45,6 +46,22 @@ class OrderConsistencyTest : public EveryTarget {
       }
     }
     block_ = {0, kAuditLanes, 0, kOrders, kRows, values_.data()};
+  }
+
+  void TakeWeights(int lane) {
+    OwnErrors own{Eigen::MatrixXd::Zero(kOrders, kOrders), Eigen::VectorXd::Ones(kOrders)};
+    for (int n = 0; n < kOrders; ++n) {
+      for (int k = 0; k < n; ++k) own.share(n, k) = share_[n][k][lane];
+    }
+    const Eigen::MatrixXd weights = WeightsOf(own);
+    for (int n = 0; n < kOrders; ++n) {
+      double response = prediction_->slope[n][lane];
+      for (int k = 0; k < n; ++k) {
+        prediction_->weight[n][k][lane] = static_cast<float>(weights(n, k));
+        response += weights(n, k) * prediction_->slope[k][lane];
+      }
+      prediction_->response[n][lane] = static_cast<float>(response);
+    }
   }
 
   /// The weights with every `every`-th one a step off.
@@ -66,7 +83,7 @@ class OrderConsistencyTest : public EveryTarget {
     for (int n = 0; n < kOrders; ++n) {
       const double theta = values_[(row * kOrders + n) * kAuditLanes + lane];
       own[n] = theta - prediction_->slope[n][lane] * w;
-      for (int k = 0; k < n; ++k) own[n] -= prediction_->share[n][k][lane] * own[k];
+      for (int k = 0; k < n; ++k) own[n] -= share_[n][k][lane] * own[k];
       const double noise = std::abs(w) / prediction_->inverse_noise[n][lane];
       const double over = std::abs(own[n]) / std::max(HalfStep(theta), noise) - 1.0;
       sum += std::min(std::pow(std::max(over, 0.0), 2), 100.0);
@@ -75,6 +92,7 @@ class OrderConsistencyTest : public EveryTarget {
   }
 
   std::vector<float> w_, values_;
+  double share_[kOrders][kOrders][kAuditLanes] = {};  // of an order's own error in those above
   std::unique_ptr<OrderPrediction> prediction_ = std::make_unique<OrderPrediction>();
   std::vector<UnitModel> units_;
   ThetaBlock block_;

@@ -174,89 +174,117 @@ HWY_ATTR void RelativeRounding(const ThetaBlock& block, int theta_bits, const fl
   }
 }
 
-/// Squared excess of the orders' own errors over half a step, if w were the weights of a row.
-HWY_INLINE HWY_ATTR void ExcessOfRow(const ThetaBlock& block, const float* HWY_RESTRICT theta,
-                                     const OrderPrediction& prediction,
-                                     const float* HWY_RESTRICT inverse_half,
-                                     const float* HWY_RESTRICT w, float* HWY_RESTRICT excess) {
+/// The orders' own errors for the weights w of a row, and 1 / what rounding allows them to be.
+/// Shapes: own, allowed [num_orders][16].
+HWY_INLINE HWY_ATTR void OwnErrorsOfRow(const ThetaBlock& block, const float* HWY_RESTRICT theta,
+                                        const OrderPrediction& prediction,
+                                        const float* HWY_RESTRICT w, float* HWY_RESTRICT own,
+                                        float* HWY_RESTRICT allowed) {
   namespace hn = hwy::HWY_NAMESPACE;
   const hn::CappedTag<float, kAuditLanes> d;
-  using Vec = hn::Vec<decltype(d)>;
-  constexpr int kChains = 4;  // of additions that need not wait for each other
-  // A wrong weight shows in every order: one may be off for another reason.
-  const Vec most = hn::Set(d, 100.0f), one = hn::Set(d, 1.0f);
-  alignas(64) float own[kAuditOrders * kAuditLanes];
+  alignas(64) float rest[kAuditOrders * kAuditLanes];
   for (size_t l = 0; l < kAuditLanes; l += hn::Lanes(d)) {
-    const Vec of_w = hn::Load(d, w + l);
-    const Vec inverse_w = hn::Div(one, hn::Max(hn::Abs(of_w), hn::Set(d, 1e-30f)));
-    Vec sum = hn::Zero(d);
+    const auto of_w = hn::Load(d, w + l);
+    const auto size = hn::Max(hn::Abs(of_w), hn::Set(d, 1e-30f));
+    const auto inverse_w = hn::Div(hn::Set(d, 1.0f), size);
     for (int n = 0; n < block.num_orders; ++n) {
-      const float* HWY_RESTRICT share = prediction.share[n][0] + l;
-      Vec rest = hn::NegMulAdd(hn::Load(d, prediction.slope[n] + l), of_w,
-                               hn::Load(d, theta + n * kAuditLanes + l));
-      Vec a = hn::Zero(d), b = a, c = a;
-      int k = 0;
-      for (; k + kChains <= n; k += kChains) {
-        const float* HWY_RESTRICT of_share = share + k * kAuditLanes;
-        const float* HWY_RESTRICT of_own = own + k * kAuditLanes + l;
-        a = hn::MulAdd(hn::Load(d, of_share), hn::Load(d, of_own), a);
-        b = hn::MulAdd(hn::Load(d, of_share + kAuditLanes), hn::Load(d, of_own + kAuditLanes), b);
-        c = hn::MulAdd(hn::Load(d, of_share + 2 * kAuditLanes),
-                       hn::Load(d, of_own + 2 * kAuditLanes), c);
-        rest = hn::NegMulAdd(hn::Load(d, of_share + 3 * kAuditLanes),
-                             hn::Load(d, of_own + 3 * kAuditLanes), rest);
-      }
-      rest = hn::Sub(rest, hn::Add(hn::Add(a, b), c));
-      for (; k < n; ++k) {
-        rest = hn::NegMulAdd(hn::Load(d, share + k * kAuditLanes),
-                             hn::Load(d, own + k * kAuditLanes + l), rest);
-      }
-      hn::Store(rest, d, own + n * kAuditLanes + l);
-      const Vec allowed = hn::Min(hn::Load(d, inverse_half + n * kAuditLanes + l),
-                                  hn::Mul(hn::Load(d, prediction.inverse_noise[n] + l), inverse_w));
-      const Vec over = hn::Max(hn::MulSub(hn::Abs(rest), allowed, one), hn::Zero(d));
-      sum = hn::Add(sum, hn::Min(hn::Mul(over, over), most));
+      const size_t at = n * kAuditLanes + l;
+      const auto of_theta = hn::LoadU(d, theta + at);
+      hn::Store(hn::NegMulAdd(hn::Load(d, prediction.slope[n] + l), of_w, of_theta), d, rest + at);
+      const auto noise = hn::Mul(hn::Load(d, prediction.inverse_noise[n] + l), inverse_w);
+      hn::Store(hn::Min(hn::Load(d, allowed + at), noise), d, allowed + at);
     }
-    hn::Store(sum, d, excess + l);
+    for (int n = 0; n < block.num_orders; ++n) {
+      const float* HWY_RESTRICT weight = prediction.weight[n][0] + l;
+      auto even = hn::Load(d, rest + n * kAuditLanes + l), odd = hn::Zero(d);
+      int k = 0;
+      for (; k + 1 < n; k += 2) {
+        const float* HWY_RESTRICT of_rest = rest + k * kAuditLanes + l;
+        const float* HWY_RESTRICT of_weight = weight + k * kAuditLanes;
+        even = hn::MulAdd(hn::Load(d, of_weight), hn::Load(d, of_rest), even);
+        odd = hn::MulAdd(hn::Load(d, of_weight + kAuditLanes), hn::Load(d, of_rest + kAuditLanes),
+                         odd);
+      }
+      if (k < n) {
+        odd = hn::MulAdd(hn::Load(d, weight + k * kAuditLanes),
+                         hn::Load(d, rest + k * kAuditLanes + l), odd);
+      }
+      hn::Store(hn::Add(even, odd), d, own + n * kAuditLanes + l);
+    }
   }
+}
+
+/// Squared excess of own errors when the weights change by `change`.
+HWY_INLINE HWY_ATTR void ExcessOfRow(int num_orders, const OrderPrediction& prediction,
+                                     const float* HWY_RESTRICT own,
+                                     const float* HWY_RESTRICT allowed,
+                                     const float* HWY_RESTRICT change, float* HWY_RESTRICT excess) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const hn::CappedTag<float, kAuditLanes> d;
+  // A wrong weight shows in every order: one may be off for another reason.
+  const auto most = hn::Set(d, 100.0f), one = hn::Set(d, 1.0f);
+  for (size_t l = 0; l < kAuditLanes; l += hn::Lanes(d)) {
+    const auto of_change = hn::Load(d, change + l);
+    auto sum = hn::Zero(d);
+    for (int n = 0; n < num_orders; ++n) {
+      const size_t at = n * kAuditLanes + l;
+      const auto error =
+          hn::NegMulAdd(hn::Load(d, prediction.response[n] + l), of_change, hn::Load(d, own + at));
+      const auto over = hn::MulSub(hn::Abs(error), hn::Load(d, allowed + at), one);
+      const auto positive = hn::Max(over, hn::Zero(d));
+      sum = hn::Add(sum, hn::Min(hn::Mul(positive, positive), most));
+    }
+    hn::StoreU(sum, d, excess + l);
+  }
+}
+
+/// The weights one step up or down the grid; next to zero there is no neighbour to speak of.
+HWY_INLINE HWY_ATTR void Neighbours(const float* HWY_RESTRICT w, int32_t move,
+                                    float* HWY_RESTRICT neighbour) {
+  int32_t stored[kAuditLanes];
+  std::memcpy(stored, w, sizeof(stored));
+  for (int l = 0; l < kAuditLanes; ++l) stored[l] += std::abs(w[l]) > 1e-30f ? move : 0;
+  std::memcpy(neighbour, stored, sizeof(stored));
 }
 
 HWY_ATTR void ChooseConsistent(const ThetaBlock& block, const OrderPrediction& prediction,
                                const MantissaWidths& bits, const float* estimate, float* w,
                                float* excess) {
-  constexpr float kTie = 0.01f;   // of the squared distance to the estimate, in steps
-  constexpr float kFine = 0.01f;  // an excess that needs no other choice
+  constexpr float kTie = 0.3f;   // of the squared distance to the estimate, in steps
+  constexpr float kFine = 0.04f;  // an excess that needs no other choice
   const int32_t step = int32_t{1} << (23 - bits.weight);
-  const float steps_per_unit = static_cast<float>(1 << bits.weight);
-  alignas(64) float inverse_half[kAuditOrders * kAuditLanes];
+  const auto steps_per_unit = static_cast<float>(1 << bits.weight);
+  alignas(64) float allowed[kAuditOrders * kAuditLanes], own[kAuditOrders * kAuditLanes];
   for (int64_t row = 0; row < block.rows; ++row) {
     const float* HWY_RESTRICT theta = block.at(row);
     float* HWY_RESTRICT of_w = w + row * kAuditLanes;
     float* HWY_RESTRICT of_excess = excess + row * kAuditLanes;
     const float* HWY_RESTRICT of_estimate = estimate + row * kAuditLanes;
-    InverseHalfSteps(theta, block.num_orders * kAuditLanes, bits.theta, inverse_half);
-    alignas(64) float first[kAuditLanes], least[kAuditLanes];
+    alignas(64) float first[kAuditLanes], least[kAuditLanes], change[kAuditLanes] = {};
     std::copy_n(of_w, kAuditLanes, first);
-    std::fill_n(least, kAuditLanes, 1e30f);
-    for (const int32_t move : {0, step, -step}) {
-      alignas(64) int32_t stored[kAuditLanes];
+    InverseHalfSteps(theta, block.num_orders * kAuditLanes, bits.theta, allowed);
+    OwnErrorsOfRow(block, theta, prediction, first, own, allowed);
+    ExcessOfRow(block.num_orders, prediction, own, allowed, change, of_excess);
+    // Mostly all is well as it is.
+    if (*std::max_element(of_excess, of_excess + kAuditLanes) < kFine) continue;
+    const auto tie = [&](float candidate, int l) {
+      const float off =
+          first[l] == 0.0f ? 0.0f : (of_estimate[l] - candidate) / first[l] * steps_per_unit;
+      return kTie * std::min(off * off, 4.0f);
+    };
+    for (int l = 0; l < kAuditLanes; ++l) least[l] = of_excess[l] + tie(first[l], l);
+    for (const int32_t move : {step, -step}) {
       alignas(64) float candidate[kAuditLanes], cost[kAuditLanes];
-      std::memcpy(stored, first, sizeof(stored));
-      // Next to zero there is no neighbour to speak of.
-      for (int l = 0; l < kAuditLanes; ++l) stored[l] += std::abs(first[l]) > 1e-30f ? move : 0;
-      std::memcpy(candidate, stored, sizeof(candidate));
-      ExcessOfRow(block, theta, prediction, inverse_half, candidate, cost);
+      Neighbours(first, move, candidate);
+      for (int l = 0; l < kAuditLanes; ++l) change[l] = candidate[l] - first[l];
+      ExcessOfRow(block.num_orders, prediction, own, allowed, change, cost);
       for (int l = 0; l < kAuditLanes; ++l) {
-        const float off =
-            first[l] == 0.0f ? 0.0f : (of_estimate[l] - candidate[l]) / first[l] * steps_per_unit;
-        const float total = cost[l] + kTie * std::min(off * off, 4.0f);
+        const float total = cost[l] + tie(candidate[l], l);
         const bool better = total < least[l];
         least[l] = better ? total : least[l];
         of_excess[l] = better ? cost[l] : of_excess[l];
         of_w[l] = better ? candidate[l] : of_w[l];
       }
-      // Mostly all is well as it is.
-      if (move == 0 && *std::max_element(cost, cost + kAuditLanes) < kFine) break;
     }
   }
 }

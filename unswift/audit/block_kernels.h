@@ -26,15 +26,15 @@ void ProjectRows(const ThetaBlock& block, const LaneDoubles* q, float* w);
 void RelativeResiduals(const ThetaBlock& block, const float* w, const LaneFloats& floor,
                        LaneDoubles* slope, LaneDoubles (*gram)[kAuditOrders]);
 
-/// What a unit's orders are predicted to be: theta[n] = slope[n] w + sum_{k < n} share[n][k] own[k]
-/// + own[n], where own[n] is an order's own rounding error.
+/// How a unit's orders err. Of rest[n] = theta[n] - slope[n] w, each order's own rounding error is
+/// own[n] = rest[n] + sum_{k < n} weight[n][k] rest[k]; a change of w changes it by -response[n].
 struct OrderPrediction {
   alignas(64) LaneFloats slope[kAuditOrders] = {};
-  /// 1 / (root mean square of own[n] / w, by RelativeRounding). Where an order is hardly more than
-  /// what it was handed, its steps vary by thousands, and small ones are below what a prediction
-  /// can tell.
+  alignas(64) LaneFloats response[kAuditOrders] = {};
+  /// 1 / (root mean square of own[n] / w). Where an order is hardly more than what it was handed,
+  /// its steps vary by thousands, and small ones are below what a prediction can tell.
   alignas(64) LaneFloats inverse_noise[kAuditOrders] = {};
-  alignas(64) LaneFloats share[kAuditOrders][kAuditOrders] = {};
+  alignas(64) LaneFloats weight[kAuditOrders][kAuditOrders] = {};
 };
 
 /// Explicit mantissa bits of the two storage types (f16 or bf16).

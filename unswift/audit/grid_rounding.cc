@@ -35,7 +35,7 @@ constexpr double kGoodFit = 0.02;
 constexpr double kHalfOctave = 0.3466;
 constexpr int kLearningRounds = 3;
 // Steps of the grid that a weight may be moved by in the end.
-constexpr int kMostSteps = 8;
+constexpr int kMostSteps = 4;
 // Coefficients that are compared, and that are tried one by one where the orders contradict these.
 constexpr int kAlternatives = 4, kMostProbed = 160;
 // Rows still agree on the right coefficient from so far.
@@ -160,10 +160,10 @@ void GridRounding::Rescale(LaneFloats& score) {
 }
 
 void GridRounding::Snap(bool sharpen) {
-  std::vector<std::byte> stored(estimate_.size() * BlockBytes(facts_.weight_dtype));
-  FastRowFromF32(facts_.weight_dtype, estimate_, stored.data());
+  stored_.resize(estimate_.size() * BlockBytes(facts_.weight_dtype));
+  FastRowFromF32(facts_.weight_dtype, estimate_, stored_.data());
   snapped_.resize(estimate_.size());
-  FastRowToF32(facts_.weight_dtype, stored.data(), snapped_);
+  FastRowToF32(facts_.weight_dtype, stored_.data(), snapped_);
   if (evidence_ == nullptr) return;
   const int theta_bits = evidence_->theta_bits();
   if (sharpen) SharpenLowestOrder(*block_, theta_bits, snapped_.data(), lowest_);
@@ -340,9 +340,10 @@ void GridRounding::Agree(int lane, const OrderPrediction& prediction, int from) 
   agreed_[lane] = on_grid_[lane] = true;
   for (int n = 0; n < kAuditOrders; ++n) {
     agreed_prediction_->slope[n][lane] = prediction.slope[n][from];
+    agreed_prediction_->response[n][lane] = prediction.response[n][from];
     agreed_prediction_->inverse_noise[n][lane] = prediction.inverse_noise[n][from];
     for (int k = 0; k < n; ++k) {
-      agreed_prediction_->share[n][k][lane] = prediction.share[n][k][from];
+      agreed_prediction_->weight[n][k][lane] = prediction.weight[n][k][from];
     }
   }
 }
@@ -410,15 +411,19 @@ GridRounding::Trial GridRounding::TryAll(double guess,
 }
 
 void GridRounding::KeepAgreement() {
-  std::vector<float> chosen = snapped_, before, excess(snapped_.size());
-  // A step at a time: where orders cancel, the estimate may be several off.
-  for (int step = 0; step < kMostSteps && chosen != before; ++step) {
-    before = chosen;
-    ChooseConsistent(*block_, *agreed_prediction_, bits_, estimate_.data(), chosen.data(),
-                     excess.data());
+  // Where orders cancel, the estimate may be several steps off; and one move is one step.
+  bool coarse = false;
+  for (int lane = 0; lane < block_->num_units; ++lane) {
+    coarse |= agreed_[lane] && kept_score_[lane] >= kOnGrid;
   }
-  for (size_t i = 0; i < chosen.size(); ++i) {
-    if (agreed_[i % kAuditLanes]) snapped_[i] = chosen[i];
+  chosen_ = snapped_;
+  excess_.resize(snapped_.size());
+  for (int step = 0; step < (coarse ? kMostSteps : 1); ++step) {
+    ChooseConsistent(*block_, *agreed_prediction_, bits_, estimate_.data(), chosen_.data(),
+                     excess_.data());
+  }
+  for (size_t i = 0; i < chosen_.size(); ++i) {
+    snapped_[i] = agreed_[i % kAuditLanes] ? chosen_[i] : snapped_[i];
   }
 }
 

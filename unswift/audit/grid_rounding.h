@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <memory>
 #include <span>
 #include <vector>
@@ -89,6 +90,7 @@ class GridRounding {
   // What is tried now: estimate = Theta q, and it rounded; [rows][16].
   BlockVectors q_;
   std::vector<float> estimate_, snapped_;
+  std::vector<std::byte> stored_;
   LaneDoubles lowest_;  // coefficient of the lowest order, where there is evidence
   std::array<double, kAuditLanes> unexplained_;  // Unexplained()
   // The best so far.
@@ -101,6 +103,7 @@ class GridRounding {
   std::unique_ptr<OrderConsistency> consistency_;
   std::array<bool, kAuditLanes> agreed_;
   std::unique_ptr<OrderPrediction> agreed_prediction_;
+  std::vector<float> chosen_, excess_;
   // Another one, for sixteen copies of a unit, and what it then works on.
   std::unique_ptr<GridRounding> probe_;
   ThetaBlock repeated_;

@@ -23,19 +23,20 @@ void OrderConsistency::Predict(std::span<const UnitModel> units, Tolerance toler
     const int orders = units[lane].num_orders;
     const Eigen::VectorXd c = errors_.Coefficients(lane, orders);
     const OwnErrors own = TakeApart(c, errors_.Covariance(lane, orders), bits_.theta);
-    for (int n = 0; n < orders; ++n) {
-      prediction_->slope[n][lane] = static_cast<float>(c[n]);
+    const Eigen::MatrixXd weights = WeightsOf(own);
+    const Eigen::VectorXd response = c + weights * c;
+    // The block may have orders that the unit does not: zeros, of which nothing is expected.
+    for (int n = 0; n < kAuditOrders; ++n) {
+      const bool has = n < orders;
+      prediction_->slope[n][lane] = has ? static_cast<float>(c[n]) : 0.0f;
+      prediction_->response[n][lane] = has ? static_cast<float>(response[n]) : 0.0f;
+      for (int k = 0; k < n; ++k) {
+        prediction_->weight[n][k][lane] = has ? static_cast<float>(weights(n, k)) : 0.0f;
+      }
+      if (!has) continue;
       const bool learned = tolerance == Tolerance::kLearned;
       const double variance = std::max(rounding_[n][lane], learned ? own.variance[n] : 1e-300);
       prediction_->inverse_noise[n][lane] = static_cast<float>(1.0 / std::sqrt(variance));
-      for (int k = 0; k < n; ++k) {
-        prediction_->share[n][k][lane] = static_cast<float>(own.share(n, k));
-      }
-    }
-    // The block may have orders that the unit does not: zeros, which nothing is to be handed to.
-    for (int n = orders; n < kAuditOrders; ++n) {
-      prediction_->slope[n][lane] = 0.0f;
-      for (int k = 0; k < n; ++k) prediction_->share[n][k][lane] = 0.0f;
     }
   }
 }

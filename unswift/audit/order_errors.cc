@@ -59,6 +59,19 @@ SmallVector LeastVariance(const SmallVector& c, const SmallMatrix& errors) {
   return q / q.dot(c);
 }
 
+SmallMatrix WeightsOf(const OwnErrors& own) {
+  const Eigen::Index orders = own.variance.size();
+  SmallMatrix weights = SmallMatrix::Zero(orders, orders);
+  for (Eigen::Index n = 0; n < orders; ++n) {
+    for (Eigen::Index k = 0; k < n; ++k) {
+      double sum = own.share(n, k);
+      for (Eigen::Index l = k + 1; l < n; ++l) sum += own.share(n, l) * weights(l, k);
+      weights(n, k) = -sum;
+    }
+  }
+  return weights;
+}
+
 OwnErrors TakeApart(const SmallVector& c, const SmallMatrix& errors, int theta_bits) {
   const double least = kLeastRounding * std::ldexp(1.0 / std::sqrt(3.0), -theta_bits - 2);
   const Eigen::Index orders = c.size();

@@ -36,6 +36,9 @@ class OrderErrors {
   std::unique_ptr<LaneDoubles[][kAuditOrders]> gram_;
 };
 
+/// What takes errors apart: own = errors + Weights * errors, strictly lower.
+Eigen::MatrixXd WeightsOf(const OwnErrors& own);
+
 /// The estimator w = Theta q of least variance; not finite when there is none.
 Eigen::VectorXd LeastVariance(const Eigen::VectorXd& c, const Eigen::MatrixXd& errors);
 
