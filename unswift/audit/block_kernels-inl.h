@@ -250,8 +250,8 @@ HWY_INLINE HWY_ATTR void Neighbours(const float* HWY_RESTRICT w, int32_t move,
 HWY_ATTR void ChooseConsistent(const ThetaBlock& block, const OrderPrediction& prediction,
                                const MantissaWidths& bits, const float* estimate, float* w,
                                float* excess) {
-  constexpr float kTie = 0.3f;   // of the squared distance to the estimate, in steps
-  constexpr float kFine = 0.04f;  // an excess that needs no other choice
+  constexpr float kTie = 0.03f;   // of the squared distance to the estimate, in steps
+  constexpr float kFine = 0.02f;  // an excess that needs no other choice
   const int32_t step = int32_t{1} << (23 - bits.weight);
   const auto steps_per_unit = static_cast<float>(1 << bits.weight);
   alignas(64) float allowed[kAuditOrders * kAuditLanes], own[kAuditOrders * kAuditLanes];
