@@ -117,6 +117,25 @@ TEST_P(OrderConsistencyTest, RelativeRounding) {
   }
 }
 
+TEST_P(OrderConsistencyTest, FindsRowsWhoseLowestOrderIsInDoubt) {
+  LaneDoubles c;
+  for (int lane = 0; lane < kAuditLanes; ++lane) c[lane] = prediction_->slope[0][lane];
+  std::vector<uint8_t> doubtful(kRows);
+  int found = 0;
+  const std::vector<float> w = Disturbed(37);
+  FindDoubtfulRows(block_, 7, c, w.data(), doubtful.data());
+  for (int64_t i = 0; i < kRows; ++i) {
+    bool wrong = false;
+    for (int lane = 0; lane < kAuditLanes; ++lane) {
+      const double theta = values_[i * kOrders * kAuditLanes + lane];
+      wrong |= std::abs(theta - c[lane] * w[i * kAuditLanes + lane]) > HalfStep(theta);
+    }
+    if (wrong) EXPECT_EQ(doubtful[i], 1) << i;
+    found += doubtful[i];
+  }
+  EXPECT_LT(found, kRows / 2);
+}
+
 TEST_P(OrderConsistencyTest, ChoosesWhatExceedsRoundingLeast) {
   for (int n = 0; n < kOrders; ++n) {
     for (float& noise : prediction_->inverse_noise[n]) noise = 1000.0f;

@@ -174,6 +174,28 @@ HWY_ATTR void RelativeRounding(const ThetaBlock& block, int theta_bits, const fl
   }
 }
 
+HWY_ATTR void FindDoubtfulRows(const ThetaBlock& block, int theta_bits, const LaneDoubles& c,
+                               const float* w, uint8_t* doubtful) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const hn::CappedTag<float, kAuditLanes> d;
+  constexpr float kSure = 0.999f;  // of half a step: products in float32 are a little off
+  alignas(64) float factor[kAuditLanes], inverse_half[kAuditLanes];
+  for (int l = 0; l < kAuditLanes; ++l) factor[l] = static_cast<float>(c[l]);
+  for (int64_t row = 0; row < block.rows; ++row) {
+    const float* HWY_RESTRICT theta = block.at(row);
+    InverseHalfSteps(theta, kAuditLanes, theta_bits, inverse_half);
+    bool sure = true;
+    for (size_t l = 0; l < kAuditLanes; l += hn::Lanes(d)) {
+      const auto off =
+          hn::NegMulAdd(hn::Load(d, factor + l), hn::LoadU(d, w + row * kAuditLanes + l),
+                        hn::LoadU(d, theta + l));
+      const auto steps = hn::Mul(hn::Abs(off), hn::Load(d, inverse_half + l));
+      sure &= hn::AllTrue(d, hn::Lt(steps, hn::Set(d, kSure)));
+    }
+    doubtful[row] = sure ? 0 : 1;
+  }
+}
+
 /// The orders' own errors for the weights w of a row, and 1 / what rounding allows them to be.
 /// Shapes: own, allowed [num_orders][16].
 HWY_INLINE HWY_ATTR void OwnErrorsOfRow(const ThetaBlock& block, const float* HWY_RESTRICT theta,

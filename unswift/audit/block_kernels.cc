@@ -8,6 +8,7 @@
 #if HWY_ONCE
 namespace unswift {
 HWY_EXPORT(ChooseConsistent);
+HWY_EXPORT(FindDoubtfulRows);
 HWY_EXPORT(GramOfOrders);
 HWY_EXPORT(ProjectRows);
 HWY_EXPORT(RelativeResiduals);
@@ -36,6 +37,11 @@ void RelativeResiduals(const ThetaBlock& block, const float* w, const LaneFloats
 void RelativeRounding(const ThetaBlock& block, int theta_bits, const float* w,
                       const LaneFloats& floor, LaneDoubles* square) {
   HWY_DYNAMIC_DISPATCH(RelativeRounding)(block, theta_bits, w, floor, square);
+}
+
+void FindDoubtfulRows(const ThetaBlock& block, int theta_bits, const LaneDoubles& c, const float* w,
+                      uint8_t* doubtful) {
+  HWY_DYNAMIC_DISPATCH(FindDoubtfulRows)(block, theta_bits, c, w, doubtful);
 }
 
 void ChooseConsistent(const ThetaBlock& block, const OrderPrediction& prediction,

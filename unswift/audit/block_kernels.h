@@ -47,6 +47,11 @@ struct MantissaWidths {
 void RelativeRounding(const ThetaBlock& block, int theta_bits, const float* w,
                       const LaneFloats& floor, LaneDoubles* square);
 
+/// doubtful[i] = 1 where for some unit theta[i] of the lowest order might not be c w[i], rounded;
+/// 0 where that is certain for all. Shapes: w [rows][16]; doubtful [rows].
+void FindDoubtfulRows(const ThetaBlock& block, int theta_bits, const LaneDoubles& c, const float* w,
+                      uint8_t* doubtful);
+
 /// Moves each weight by at most one step of its type's grid, to the value with which the orders'
 /// own errors exceed their rounding least; of equals, the one nearest to the estimate. excess: what
 /// is left, the sum over orders of the squared excess in half steps.

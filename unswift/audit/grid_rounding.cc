@@ -37,7 +37,7 @@ constexpr int kLearningRounds = 3;
 // Steps of the grid that a weight may be moved by in the end.
 constexpr int kMostSteps = 4;
 // Coefficients that are compared, and that are tried one by one where the orders contradict these.
-constexpr int kAlternatives = 4, kMostProbed = 160;
+constexpr int kAlternatives = 4, kMostProbed = 96;
 // Rows still agree on the right coefficient from so far.
 constexpr double kProbesApart = 5e-4;
 // Standard deviation of the coefficient that is allowed for then: the fit may be worse than it
@@ -323,8 +323,13 @@ void GridRounding::SettleKept() {
   std::copy(kept_lowest_, kept_lowest_ + kAuditLanes, lowest_);
   Project(*block_, q_);
   Snap(false);
+  chosen_ = snapped_;
   alignas(64) LaneFloats contradicted;
   consistency_->Settle(*block_, units_, estimate_.data(), snapped_.data(), contradicted);
+  moved_.fill(false);
+  for (size_t i = 0; i < chosen_.size(); ++i) {
+    moved_[i % kAuditLanes] |= chosen_[i] != snapped_[i];
+  }
   for (int lane = 0; lane < block_->num_units; ++lane) {
     if (units_[lane].dead) continue;
     if (contradicted[lane] <= OrderConsistency::kConsistent) {
@@ -367,6 +372,7 @@ void GridRounding::Probe(int lane, float contradicted) {
       // Where the orders cancel, the lowest is a better estimate than all of them together.
       kept_lowest_[lane] = probe_->lowest_[trial.lane];
       kept_[lane] = OrderValues{1.0 / kept_lowest_[lane]};
+      moved_[lane] = true;
       Agree(lane, probe_->consistency_->prediction(), trial.lane);
     }
   }
@@ -411,13 +417,16 @@ GridRounding::Trial GridRounding::TryAll(double guess,
 }
 
 void GridRounding::KeepAgreement() {
-  // Where orders cancel, the estimate may be several steps off; and one move is one step.
-  bool coarse = false;
+  // What no row of the sample needed, hardly any other does.
+  bool any = false, coarse = false;
   for (int lane = 0; lane < block_->num_units; ++lane) {
+    any |= agreed_[lane] && moved_[lane];
     coarse |= agreed_[lane] && kept_score_[lane] >= kOnGrid;
   }
+  if (!any) return;
   chosen_ = snapped_;
   excess_.resize(snapped_.size());
+  // Where orders cancel, the estimate may be several steps off; and one move is one step.
   for (int step = 0; step < (coarse ? kMostSteps : 1); ++step) {
     ChooseConsistent(*block_, *agreed_prediction_, bits_, estimate_.data(), chosen_.data(),
                      excess_.data());

@@ -101,7 +101,7 @@ class GridRounding {
   // What the orders agree with; null for types without rounding that could be told.
   MantissaWidths bits_;
   std::unique_ptr<OrderConsistency> consistency_;
-  std::array<bool, kAuditLanes> agreed_;
+  std::array<bool, kAuditLanes> agreed_, moved_{};
   std::unique_ptr<OrderPrediction> agreed_prediction_;
   std::vector<float> chosen_, excess_;
   // Another one, for sixteen copies of a unit, and what it then works on.

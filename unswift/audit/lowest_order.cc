@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <vector>
 
 namespace unswift {
 namespace {
@@ -82,7 +83,10 @@ void SharpenLowestOrder(const ThetaBlock& block, int theta_bits, const float* sn
 void KeepLowestOrder(const ThetaBlock& block, int theta_bits, int weight_bits,
                      const LaneDoubles& coefficient, const float* estimate, float* snapped) {
   const float least = LeastRegular(theta_bits);
+  std::vector<uint8_t> doubtful(block.rows);
+  FindDoubtfulRows(block, theta_bits, coefficient, snapped, doubtful.data());
   for (int64_t i = 0; i < block.rows; ++i) {
+    if (doubtful[i] == 0) continue;
     const float* theta = block.at(i);
     for (int lane = 0; lane < block.num_units; ++lane) {
       const double c = coefficient[lane];

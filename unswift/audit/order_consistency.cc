@@ -22,7 +22,10 @@ void OrderConsistency::Predict(std::span<const UnitModel> units, Tolerance toler
     if (units[lane].dead) continue;
     const int orders = units[lane].num_orders;
     const Eigen::VectorXd c = errors_.Coefficients(lane, orders);
-    const OwnErrors own = TakeApart(c, errors_.Covariance(lane, orders), bits_.theta);
+    Eigen::MatrixXd errors = errors_.Covariance(lane, orders);
+    // Of plain rounding nothing is handed on, and shares would only excuse a wrong weight.
+    if (units[lane].nearest) errors = errors.diagonal().asDiagonal();
+    const OwnErrors own = TakeApart(c, errors, bits_.theta);
     const Eigen::MatrixXd weights = WeightsOf(own);
     const Eigen::VectorXd response = c + weights * c;
     // The block may have orders that the unit does not: zeros, of which nothing is expected.
