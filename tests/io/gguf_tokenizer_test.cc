@@ -57,15 +57,27 @@ TEST(TokenizerJsonFromGguf, PreTokenizers) {
   EXPECT_EQ((*plain)["pre_tokenizer"]["type"], "ByteLevel");
   EXPECT_EQ((*plain)["pre_tokenizer"]["use_regex"], true);
   EXPECT_EQ((*plain)["pre_tokenizer"]["add_prefix_space"], false);
-  const auto absent = Convert(ByteLevelBpe("").Remove("tokenizer.ggml.pre"));
-  ASSERT_TRUE(Succeeds(absent));
-  EXPECT_TRUE(*absent == *plain);
+  // Older files have no such value: then the family tells, where it can.
+  for (GgufBuilder old : {ByteLevelBpe("").Remove("tokenizer.ggml.pre"), ByteLevelBpe("default")}) {
+    EXPECT_TRUE(FailsWith(Convert(old), ErrorCode::kUnsupported, "expected tokenizer.ggml.pre"));
+    const auto family = Convert(old.Value("general.architecture", V::String("gptneox")));
+    ASSERT_TRUE(Succeeds(family));
+    EXPECT_TRUE(*family == *plain);
+  }
   const auto digits = Convert(ByteLevelBpe("smollm"));
   ASSERT_TRUE(Succeeds(digits));
   EXPECT_TRUE((*digits)["pre_tokenizer"]["pretokenizers"][0] ==
               Json({{"type", "Digits"}, {"individual_digits", true}}));
   EXPECT_TRUE(FailsWith(Convert(ByteLevelBpe("other-bpe")), ErrorCode::kUnsupported,
-                        "as tokenizer.ggml.pre, got 'other-bpe'"));
+                        "no pre-tokenizer 'other-bpe'"));
+  EXPECT_TRUE(
+      FailsWith(Convert(ByteLevelBpe("qwen-2")), ErrorCode::kUnsupported, "did you mean 'qwen2'?"));
+  const auto coder = Convert(ByteLevelBpe("deepseek-coder"));
+  ASSERT_TRUE(Succeeds(coder));
+  const Json& steps = (*coder)["pre_tokenizer"]["pretokenizers"];
+  ASSERT_EQ(steps.size(), 6u);
+  EXPECT_EQ(steps[4]["pattern"]["Regex"], R"(\p{N})");
+  EXPECT_EQ(steps[5]["use_regex"], false);
 }
 
 /// What changes ids: everything of the pre-tokenizer but offsets.

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "unswift/io/gguf_pre_tokenizers.h"
 #include "unswift/io/json.h"
 #include "unswift/io/text.h"
 
@@ -18,32 +19,6 @@ constexpr std::string_view kSpaceMark = "\xe2\x96\x81";  // U+2581, SentencePiec
 
 // tokenizer.ggml.token_type
 enum TokenType : int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kByte = 6 };
-
-/// What a value of tokenizer.ggml.pre stands for in byte-level BPE.
-struct PreTokenizerRow {
-  std::string_view name;
-  std::string_view split;  // empty: the pattern of GPT-2, which ByteLevel has built in
-  bool individual_digits = false;
-  bool nfc = false;
-  bool ignore_merges = false;
-  bool add_bos = false;  // when tokenizer.ggml.add_bos_token is absent
-};
-
-// Patterns as in the tokenizer.json of the models that llama.cpp named these rows after.
-constexpr std::string_view kLlama3Split =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3})"
-    R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kQwen2Split =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N})"
-    R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
-constexpr PreTokenizerRow kPreTokenizers[] = {
-    {.name = "default", .split = ""},
-    {.name = "gpt-2", .split = ""},
-    {.name = "smollm", .split = "", .individual_digits = true},
-    {.name = "llama-bpe", .split = kLlama3Split, .ignore_merges = true, .add_bos = true},
-    {.name = "qwen2", .split = kQwen2Split, .nfc = true},
-};
 
 struct Vocabulary {
   std::vector<std::string_view> tokens;
@@ -90,29 +65,6 @@ Result<std::optional<std::string>> NamedToken(const GgufFile& file, const Vocabu
                                      vocabulary.tokens.size(), id));
   }
   return std::string(vocabulary.tokens[id]);
-}
-
-Json ByteLevel(bool add_prefix_space, bool use_regex) {
-  return {{"type", "ByteLevel"},
-          {"add_prefix_space", add_prefix_space},
-          {"trim_offsets", true},
-          {"use_regex", use_regex}};
-}
-
-Json PreTokenizer(const PreTokenizerRow& row, bool add_prefix_space) {
-  const Json byte_level = ByteLevel(add_prefix_space, row.split.empty());
-  Json first;
-  if (row.individual_digits) {
-    first = {{"type", "Digits"}, {"individual_digits", true}};
-  } else if (!row.split.empty()) {
-    first = {{"type", "Split"},
-             {"pattern", {{"Regex", row.split}}},
-             {"behavior", "Isolated"},
-             {"invert", false}};
-  } else {
-    return byte_level;
-  }
-  return {{"type", "Sequence"}, {"pretokenizers", Json::array({first, byte_level})}};
 }
 
 /// Control and unknown tokens are special; user-defined ones are matched in the text, too.
@@ -191,19 +143,6 @@ Json TokenizerJson(const Vocabulary& vocabulary) {
           {"normalizer", nullptr}, {"pre_tokenizer", nullptr}};
 }
 
-Result<const PreTokenizerRow*> FindPreTokenizer(const GgufFile& file) {
-  UNSWIFT_ASSIGN_OR_RETURN(const std::string name,
-                           file.GetOr<std::string>("tokenizer.ggml.pre", "default"));
-  for (const PreTokenizerRow& row : kPreTokenizers) {
-    if (row.name == name) return &row;
-  }
-  return Invalid(file,
-                 fmt::format("expected default, gpt-2, smollm, llama-bpe or qwen2 as "
-                             "tokenizer.ggml.pre, got '{}'",
-                             Shorten(name)),
-                 ErrorCode::kUnsupported);
-}
-
 /// "left right", as the file has them.
 Result<Json> ReadMerges(const GgufFile& file) {
   UNSWIFT_ASSIGN_OR_RETURN(const std::vector<std::string_view> merges,
@@ -221,15 +160,21 @@ Result<Json> ReadMerges(const GgufFile& file) {
 }
 
 Result<Json> ByteLevelTokenizer(const GgufFile& file, const Vocabulary& vocabulary) {
-  UNSWIFT_ASSIGN_OR_RETURN(const PreTokenizerRow* pre, FindPreTokenizer(file));
+  UNSWIFT_ASSIGN_OR_RETURN(const std::string name,
+                           file.GetOr<std::string>("tokenizer.ggml.pre", ""));
+  UNSWIFT_ASSIGN_OR_RETURN(const std::string architecture,
+                           file.GetOr<std::string>("general.architecture", ""));
+  const auto found = FindGgufPreTokenizer(name, architecture);
+  if (!found) return Invalid(file, found.error().message, found.error().code);
+  const GgufPreTokenizer* pre = *found;
   UNSWIFT_ASSIGN_OR_RETURN(const bool prefix_space,
                            file.GetOr<bool>("tokenizer.ggml.add_space_prefix", false));
   UNSWIFT_ASSIGN_OR_RETURN(Json merges, ReadMerges(file));
   Json json = TokenizerJson(vocabulary);
   if (pre->nfc) json["normalizer"] = {{"type", "NFC"}};
-  json["pre_tokenizer"] = PreTokenizer(*pre, prefix_space);
+  json["pre_tokenizer"] = PreTokenizerJson(*pre, prefix_space);
   UNSWIFT_ASSIGN_OR_RETURN(json["post_processor"], PostProcessor(file, vocabulary, pre->add_bos));
-  json["decoder"] = ByteLevel(true, true);
+  json["decoder"] = ByteLevelJson(true, true);
   json["model"] = BpeModel(vocabulary, std::move(merges));
   json["model"]["ignore_merges"] = pre->ignore_merges;
   return json;
