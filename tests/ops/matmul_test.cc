@@ -109,22 +109,27 @@ TEST_P(MatMulTest, TypicalErrorIsOfFloat32Level) {
   }
 }
 
-// Several tiles of rows, columns and k, none of them whole.
-TEST_P(MatMulTest, RoundedActivationsAreRoundedAndNothingElse) {
-  constexpr int64_t kM = 117, kN = 300, kK = 1100;
+void CheckRoundedActivations(int64_t m, int64_t n, int64_t k) {
   ThreadPool pool(2);
-  const TestWeight weight(DType::kBF16, kN, kK, 4);
-  TestRows x(kM, kK, 1), y(kM, kN, 2);
+  const TestWeight weight(DType::kBF16, n, k, 4);
+  TestRows x(m, k, 1), y(m, n, 2);
   MatMul(x.view(), weight.view(), nullptr, y.view(), pool, MatMulMode::kOverwrite,
          ActivationPrecision::kBF16);
   if (MatMulUsesBf16Parts(DType::kBF16, ActivationPrecision::kBF16)) {
-    std::vector<std::byte> rounded(kK * BlockBytes(DType::kBF16));
-    for (int64_t r = 0; r < kM; ++r) {
+    std::vector<std::byte> rounded(k * BlockBytes(DType::kBF16));
+    for (int64_t r = 0; r < m; ++r) {
       RowFromF32(DType::kBF16, x.view().row(r), rounded.data());
       RowToF32(DType::kBF16, rounded.data(), x.view().row(r));
     }
   }
   ExpectWithinBound(x.view(), weight.view(), nullptr, {}, y.view());
+}
+
+// Several tiles of rows, columns and k: none of them whole, and all of one length, where weights
+// are packed beside the products of others.
+TEST_P(MatMulTest, RoundedActivationsAreRoundedAndNothingElse) {
+  CheckRoundedActivations(117, 300, 1100);
+  CheckRoundedActivations(33, 650, 2048);
 }
 
 TEST_P(MatMulTest, EmptyInnerDimensionGivesTheBias) {

@@ -28,9 +28,10 @@ enum class ActivationPrecision {
 /// Deterministic: y does not depend on the number of threads.
 /// A weight that is not finite makes its outputs not finite.
 /// Cost: up to kSkinnyRows rows the weights are streamed once from memory. Beyond, operands are cut
-///   into bf16 parts where the processor multiplies those faster (ops/cpu/bf16_gemm.h), or packed
-///   weights multiplied in integers (ops/cpu/packed_vnni.h), or else tiles of weights are widened
-///   and multiplied by oneDNN's float32 GEMM.
+///   into bf16 parts where the processor has tile units (ops/cpu/bf16_gemm.h), or packed weights
+///   multiplied in integers (ops/cpu/packed_vnni.h), or blocks of weights packed beside the
+///   products of others (AVX-512 without tiles: ops/cpu/lane_gemm.h), or else tiles of weights are
+///   widened and multiplied by oneDNN's float32 GEMM.
 void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, ThreadPool& pool,
             MatMulMode mode = MatMulMode::kOverwrite,
             ActivationPrecision precision = ActivationPrecision::kFloat32);

@@ -123,17 +123,17 @@ void Bf16PackTransposedActivations(ConstRows rows, int64_t k_tile, const Bf16Act
 void Bf16Multiply(const Bf16Weights& weights, const Bf16Activations& x, int64_t first_k_tile,
                   bool accumulate, float* sums, int64_t stride) {
   UNSWIFT_CHECK(weights.n_tiles % 2 == 0);
-  const auto multiply = UsesAmx() ? AmxMultiply : DotMultiply;
-  multiply(weights, x, first_k_tile, accumulate, sums, stride);
+  AmxMultiply(weights, x, first_k_tile, accumulate, sums, stride);
 }
 
 void Bf16Store(const float* sums, int64_t stride, const float* bias, bool accumulate, Rows y) {
-  for (int64_t n = 0; n < y.cols; n += 16) {
-    const int64_t count = std::min<int64_t>(16, y.cols - n);
-    const auto mask = static_cast<__mmask16>((uint32_t{1} << count) - 1);
-    const __m512 add =
-        bias == nullptr ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask, bias + n);
-    for (int64_t m = 0; m < y.rows; m += 16) {
+  // Rows of y may lie pages apart: as much as there is of 16 of them, then the next.
+  for (int64_t m = 0; m < y.rows; m += 16) {
+    for (int64_t n = 0; n < y.cols; n += 16) {
+      const int64_t count = std::min<int64_t>(16, y.cols - n);
+      const auto mask = static_cast<__mmask16>((uint32_t{1} << count) - 1);
+      const __m512 add =
+          bias == nullptr ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(mask, bias + n);
       __m512i block[16];
       for (int i = 0; i < 16; ++i) block[i] = _mm512_load_si512(sums + (n + i) * stride + m);
       Transpose16x16(block);

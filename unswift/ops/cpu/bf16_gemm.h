@@ -11,8 +11,8 @@
 namespace unswift {
 
 /// What multiplies bf16. kTiles: Intel's AMX, 16 times as many products a cycle as float32 has;
-/// kDot: AVX-512's vdpbf16ps, twice as many. So two parts of both operands are worth it on tiles
-/// alone.
+/// kDot: AVX-512's vdpbf16ps, twice as many (lane_gemm.h). So two parts of both operands, and what
+/// follows here, are worth it on tiles alone.
 enum class Bf16Unit { kNone, kDot, kTiles };
 
 /// What kernels use now: the processor has it, the system lets this process use it (asked once),

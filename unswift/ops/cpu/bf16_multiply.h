@@ -1,4 +1,4 @@
-// The instructions that multiply the tiles of bf16_gemm.h. Internal to it.
+// The instructions that multiply bf16. Internal to bf16_gemm.cc.
 #pragma once
 
 #include "unswift/ops/cpu/bf16_gemm.h"
@@ -9,10 +9,8 @@ namespace unswift {
 bool HasAmx();
 bool HasBf16Dot();
 
-/// As Bf16Multiply. DotMultiply: operands of one part.
+/// As Bf16Multiply.
 void AmxMultiply(const Bf16Weights& weights, const Bf16Activations& x, int64_t first_k_tile,
-                 bool accumulate, float* sums, int64_t stride);
-void DotMultiply(const Bf16Weights& weights, const Bf16Activations& x, int64_t first_k_tile,
                  bool accumulate, float* sums, int64_t stride);
 
 }  // namespace unswift

@@ -13,6 +13,7 @@
 #include "unswift/base/integers.h"
 #include "unswift/ops/cpu/bf16_gemm.h"
 #include "unswift/ops/cpu/gemm.h"
+#include "unswift/ops/cpu/lane_gemm.h"
 #include "unswift/ops/cpu/packed_matmul.h"
 #include "unswift/ops/cpu/scratch.h"
 #include "unswift/ops/pack.h"
@@ -176,7 +177,7 @@ void Bf16MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y
 
 }  // namespace
 
-// Float32 weights keep all their bits, in oneDNN.
+// Float32 weights keep all their bits.
 bool MatMulUsesBf16Parts(DType weight, ActivationPrecision precision) {
   switch (CurrentBf16Unit()) {
     case Bf16Unit::kNone:
@@ -198,10 +199,15 @@ void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, Th
   if (x.rows <= kSkinnyRows || x.cols == 0) {
     const auto streaming = weight.is_packed() ? PackedMatMul : StreamingMatMul;
     streaming(x, weight, bias, y, pool, accumulate);
+  } else if (precision == ActivationPrecision::kBF16 &&
+             LaneMatMulTakes(weight.dtype, LaneProducts::kBf16)) {
+    LaneMatMul(x, weight, bias, y, pool, accumulate, LaneProducts::kBf16);
   } else if (MatMulUsesBf16Parts(weight.dtype, precision)) {
     Bf16MatMul(x, weight, bias, y, pool, accumulate, precision);
   } else if (weight.is_packed() && PackedKernelUsesVnni()) {
     PackedMatMul(x, weight, bias, y, pool, accumulate);
+  } else if (LaneMatMulTakes(weight.dtype, LaneProducts::kFloat32)) {
+    LaneMatMul(x, weight, bias, y, pool, accumulate, LaneProducts::kFloat32);
   } else {
     TiledMatMul(x, weight, bias, y, pool, accumulate);
   }
