@@ -83,6 +83,7 @@ TEST_P(MatMulTest, ModelSizes) {
     for (const int64_t m : {1, 3, 33}) Check(dtype, m, 200, 576, true, false);
   }
   Check(DType::kBF16, 1, 67, 4099, false, true);
+  Check(DType::kBF16, 16, 300, 9001, true, true);  // in parts of k
   Check(DType::kBF16, 34, 20, 4099, false, false);
   Check(DType::kBF16, 34, 400, 4099, true, true);  // several tiles of rows and of columns
 }
@@ -168,6 +169,8 @@ TEST_P(MatMulTest, ARowDoesNotDependOnItsNeighbours) {
   for (const DType dtype : kFloatTypes) {
     ExpectARowDoesNotDependOnItsNeighbours(TestWeight(dtype, 37, 203, 4).view());
   }
+  // Many rows in parts of k, few and one in a whole.
+  ExpectARowDoesNotDependOnItsNeighbours(TestWeight(DType::kBF16, 9, 9001, 4).view());
 }
 
 TEST_P(MatMulTest, InfinityAndNanReachTheirOutputsOnly) {

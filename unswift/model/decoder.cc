@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdint>
 
 #include "unswift/ops/activation.h"
 #include "unswift/ops/attention.h"
@@ -13,12 +14,17 @@
 namespace unswift {
 namespace {
 
-/// A buffer of rows that grows and is reused from pass to pass.
+/// A buffer of rows that grows and is reused from pass to pass. It starts at a cache line: kernels
+/// write whole ones.
 class RowBuffer {
  public:
   Rows Get(int64_t rows, int64_t cols) {
-    if (static_cast<int64_t>(values_.size()) < rows * cols) values_.resize(rows * cols);
-    return {values_.data(), rows, cols};
+    constexpr int64_t kLineBytes = 64;
+    const int64_t size = rows * cols + kLineBytes / static_cast<int64_t>(sizeof(float));
+    if (static_cast<int64_t>(values_.size()) < size) values_.resize(size);
+    const auto past_line = reinterpret_cast<uintptr_t>(values_.data()) % kLineBytes;
+    const auto skipped = (kLineBytes - past_line) % kLineBytes / sizeof(float);
+    return {values_.data() + skipped, rows, cols};
   }
 
  private:

@@ -4,6 +4,7 @@
 // which outputs share a pass. So a row's result depends neither on how many rows stand beside it
 // nor on the number of threads.
 #include "unswift/ops/cpu/matmul_kernel.h"
+#include "unswift/ops/cpu/scratch.h"
 #include "unswift/ops/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -35,10 +36,17 @@ struct RowStreams {
   HWY_INLINE int64_t Row(int64_t pass, int r) const { return begin + pass + r * distance; }
 };
 
+/// A part of k. The sums go on where those of the part before ended, so that parts do not show in
+/// the result; all but the last are multiples of 2 kChunk.
+struct Segment {
+  int64_t begin, end;
+  float* sums;  // the vectors of a tile between two parts
+};
+
 /// y[., rows of this pass] for kCols activation rows from m_begin on.
 template <class W, int kRows, int kCols>
 HWY_NOINLINE void DotTile(const SkinnyMatMul& op, const RowStreams<kRows>& streams, int64_t pass,
-                          int64_t m_begin) {
+                          int64_t m_begin, const Segment& segment) {
   const std::byte* w[kRows];
   for (int r = 0; r < kRows; ++r) {  // streams that have ended repeat the last row, unused
     w[r] = op.weight.row(HWY_MIN(streams.Row(pass, r), streams.end - 1));
@@ -46,7 +54,10 @@ HWY_NOINLINE void DotTile(const SkinnyMatMul& op, const RowStreams<kRows>& strea
   const float* HWY_RESTRICT x = op.x + m_begin * op.x_stride;
   F32Vec acc[kRows][kCols];
   for (int r = 0; r < kRows; ++r) {
-    for (int c = 0; c < kCols; ++c) acc[r][c] = hn::Zero(F32Tag());
+    for (int c = 0; c < kCols; ++c) {
+      acc[r][c] = segment.begin == 0 ? hn::Zero(F32Tag())
+                                     : hn::Load(F32Tag(), segment.sums + (r * kCols + c) * kLanes);
+    }
   }
   const auto add = [&](int r, const std::byte* chunk, const float* from) HWY_ATTR {
     F32Vec a, b;
@@ -59,8 +70,8 @@ HWY_NOINLINE void DotTile(const SkinnyMatMul& op, const RowStreams<kRows>& strea
   };
 
   constexpr int kAhead = PrefetchBytes(kRows);
-  const int64_t k = op.weight.cols;
-  int64_t i = 0;
+  const int64_t k = segment.end;
+  int64_t i = segment.begin;
   for (; i + 2 * kChunk <= k; i += 2 * kChunk) {
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
@@ -70,6 +81,14 @@ HWY_NOINLINE void DotTile(const SkinnyMatMul& op, const RowStreams<kRows>& strea
       add(r, chunk, x + i);
       add(r, chunk + kChunk * W::kBytes, x + i + kChunk);
     }
+  }
+  if (k < op.weight.cols) {
+    for (int r = 0; r < kRows; ++r) {
+      for (int c = 0; c < kCols; ++c) {
+        hn::Store(acc[r][c], F32Tag(), segment.sums + (r * kCols + c) * kLanes);
+      }
+    }
+    return;
   }
   if (i + kChunk <= k) {
     HWY_UNROLL(8)
@@ -96,7 +115,8 @@ HWY_NOINLINE void DotTile(const SkinnyMatMul& op, const RowStreams<kRows>& strea
 }
 
 template <class W, int kRows>
-using DotTileFunction = void (*)(const SkinnyMatMul&, const RowStreams<kRows>&, int64_t, int64_t);
+using DotTileFunction = void (*)(const SkinnyMatMul&, const RowStreams<kRows>&, int64_t, int64_t,
+                                 const Segment&);
 
 /// The tile function for 1 to kMaxTileCols activation rows.
 template <class W>
@@ -117,9 +137,14 @@ template <class W, int kRows, int kCols>
 void SinglePassRange(const SkinnyMatMul& op, int64_t n_begin, int64_t n_end) {
   const RowStreams<kRows> streams(n_begin, n_end);
   for (int64_t pass = 0; pass < streams.distance; ++pass) {
-    DotTile<W, kRows, kCols>(op, streams, pass, 0);
+    DotTile<W, kRows, kCols>(op, streams, pass, 0, {0, op.weight.cols, nullptr});
   }
 }
+
+// Parts of k for many long activation rows; 8192 columns of 16 rows are half a MiB.
+constexpr int64_t kMaxActivations = 128 << 10;  // floats that need no parts
+constexpr int64_t kSegmentCols = 4096;
+constexpr int64_t kSegmentPasses = 32;
 
 template <class W>
 void SkinnyRangeOf(const SkinnyMatMul& op, int64_t n_begin, int64_t n_end) {
@@ -131,9 +156,27 @@ void SkinnyRangeOf(const SkinnyMatMul& op, int64_t n_begin, int64_t n_end) {
   }
   if (m == 1) return SinglePassRange<W, 2, 1>(op, n_begin, n_end);
   const RowStreams<4> streams(n_begin, n_end);
-  for (int64_t pass = 0; pass < streams.distance; ++pass) {
-    for (int64_t i = 0; i < m; i += kMaxTileCols) {  // later blocks find the four rows in cache
-      DotTileOf<W>(m - i)(op, streams, pass, i);
+  // One part, or as much of many long activation rows as stays in a second-level cache while some
+  // weight rows pass by.
+  const bool in_parts = m > kMaxTileCols && m * op.x_stride > kMaxActivations;
+  const int64_t length = in_parts ? kSegmentCols : HWY_MAX(op.weight.cols, int64_t{1});
+  const int64_t passes = in_parts ? kSegmentPasses : 1;
+  const int64_t tile_sums = 4 * kMaxTileCols * kLanes;
+  const int64_t tiles = (m + kMaxTileCols - 1) / kMaxTileCols;
+  float* const sums =
+      in_parts ? ThreadScratch(ScratchSlot::kGemmSums, passes * tiles * tile_sums) : nullptr;
+  for (int64_t first = 0; first < streams.distance; first += passes) {
+    const int64_t last = HWY_MIN(first + passes, streams.distance);
+    for (int64_t k = 0; k == 0 || k < op.weight.cols; k += length) {
+      const int64_t end = HWY_MIN(k + length, op.weight.cols);
+      for (int64_t pass = first; pass < last; ++pass) {
+        for (int64_t tile = 0; tile < tiles; ++tile) {  // later tiles find the four rows in cache
+          const int64_t i = tile * kMaxTileCols;
+          float* const of_tile =
+              in_parts ? sums + ((pass - first) * tiles + tile) * tile_sums : nullptr;
+          DotTileOf<W>(m - i)(op, streams, pass, i, {k, end, of_tile});
+        }
+      }
     }
   }
 }

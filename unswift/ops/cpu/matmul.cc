@@ -15,6 +15,7 @@
 #include "unswift/ops/cpu/gemm.h"
 #include "unswift/ops/cpu/lane_gemm.h"
 #include "unswift/ops/cpu/packed_matmul.h"
+#include "unswift/ops/cpu/partition.h"
 #include "unswift/ops/cpu/scratch.h"
 #include "unswift/ops/pack.h"
 
@@ -39,9 +40,9 @@ void StreamingMatMul(ConstRows x, const MatrixView& weight, const float* bias, R
   const int64_t k = weight.cols;
   const int64_t x_stride = RoundUp(k, HWY_DYNAMIC_DISPATCH(ActivationChunk)());
   float* laid_out = ThreadScratch(ScratchSlot::kActivations, x.rows * x_stride);
-  for (int64_t i = 0; i < x.rows; ++i) {
+  ForEachRow(x.rows, k, pool, [&](int64_t i) {
     HWY_DYNAMIC_DISPATCH(LayOutRow)(weight.dtype, x.row(i).data(), k, laid_out + i * x_stride);
-  }
+  });
   // The processors that were measured to want 8 (matmul-inl.h) are those with AMX.
   const SkinnyMatMul op{laid_out, x_stride, weight, bias, y, accumulate, UsesAmx()};
   const int64_t work_per_row = std::max<int64_t>(k * x.rows, 1);
