@@ -48,7 +48,6 @@ class GridRounding {
   void Try(const LaneFloats& scale, bool must_learn, LaneFloats& score);
   void Scan(Search search, LaneFloats& scale, LaneFloats& score) const;
   GridScan MakeScan(const LaneFloats& width) const;
-  /// Entries below this have no relative error to speak of.
   /// Mean of the lowest order over w: rows count alike, since a few large ones would carry their
   /// own rounding errors into a regression.
   void LowestCoefficients(std::span<const float> w, LaneDoubles& c) const;
@@ -74,6 +73,7 @@ class GridRounding {
   /// The coefficient that the orders contradict least. lowest_alone: starts from the lowest order's
   /// numbers, without the others.
   Trial TryAll(double guess, std::span<const CoefficientEstimate> candidates, bool lowest_alone);
+  /// Moves the weights of the whole block to where the orders agree.
   void KeepAgreement();
   std::span<const float> Finish();
   bool AllBelow(const LaneFloats& score, double limit) const;

@@ -13,8 +13,8 @@ namespace unswift {
 /// One value of tokenizer.ggml.pre.
 struct GgufPreTokenizer {
   std::string_view name;
-  /// Patterns whose matches are cut out one after another, each of what those before have left;
-  /// unused ones are empty. None at all: GPT-2's pattern, which ByteLevel has built in.
+  /// Patterns whose matches are cut out, one pattern after another, of all pieces that those before
+  /// have made; unused ones are empty. None at all: GPT-2's pattern, which ByteLevel has built in.
   std::array<std::string_view, 5> splits = {};
   bool individual_digits = false;  ///< every digit by itself, before GPT-2's pattern
   bool nfc = false;
