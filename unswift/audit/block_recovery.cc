@@ -21,15 +21,11 @@ void BlockRecovery::TakeSample() {
   if (step < 2) return;
   sample_.rows = block_->rows / step;
   const int64_t row = static_cast<int64_t>(block_->num_orders) * kAuditLanes;
-  const size_t size = sample_.rows * row;
-  if (size > sample_capacity_) {
-    sample_capacity_ = size;
-    sample_values_ = hwy::AllocateAligned<float>(size);
-  }
+  float* const values = sample_values_.Get(sample_.rows * row);
   for (int64_t i = 0; i < sample_.rows; ++i) {
-    std::copy_n(block_->at(i * step), row, sample_values_.get() + i * row);
+    std::copy_n(block_->at(i * step), row, values + i * row);
   }
-  sample_.values = sample_values_.get();
+  sample_.values = values;
 }
 
 void BlockRecovery::Start(const ThetaBlock& block) {

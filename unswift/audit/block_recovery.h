@@ -39,8 +39,7 @@ class BlockRecovery {
   const LayerFacts& facts_;
   const ThetaBlock* block_ = nullptr;
   ThetaBlock sample_;  // of the rows: enough to learn from
-  hwy::AlignedFreeUniquePtr<float[]> sample_values_;
-  size_t sample_capacity_ = 0;
+  AlignedBuffer sample_values_;
   std::unique_ptr<LaneDoubles[][kAuditOrders]> gram_;
   std::array<UnitModel, kAuditLanes> units_;
   BlockVectors vectors_;

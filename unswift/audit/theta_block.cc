@@ -41,17 +41,14 @@ std::span<const ThetaBlock> ThetaReader::Read(int64_t first_unit) {
   const int first_order = series_.first_order;
   const int max_order = series_.orders[first_unit];
   const int num_orders = max_order - first_order + 1;
-  const size_t block_size = static_cast<size_t>(rows) * num_orders * kAuditLanes;
-  if (block_size * kBlocks > capacity_) {
-    capacity_ = block_size * kBlocks;
-    buffer_ = hwy::AllocateAligned<float>(capacity_);
-  }
+  const int64_t block_size = rows * num_orders * kAuditLanes;
+  float* const buffer = buffer_.Get(block_size * kBlocks);
   for (int b = 0; b < num_blocks; ++b) {
     const int64_t first = first_unit + b * kAuditLanes;
     blocks_[b] = {
         first,       static_cast<int>(std::min<int64_t>(kAuditLanes, first_unit + units - first)),
         first_order, num_orders,
-        rows,        buffer_.get() + b * block_size};
+        rows,        buffer + b * block_size};
   }
   ThetaColumns columns;
   for (int n = 0; n < num_orders; ++n) {
@@ -62,14 +59,14 @@ std::span<const ThetaBlock> ThetaReader::Read(int64_t first_unit) {
   columns.num_orders = num_orders;
   columns.num_blocks = num_blocks;
   if (IsQuantized(series_.theta.dtype)) {
-    ReadPacked(columns);
+    ReadPacked(columns, buffer);
   } else {
-    WidenBlocks(series_.theta, columns, buffer_.get());
+    WidenBlocks(series_.theta, columns, buffer);
   }
   return {blocks_, static_cast<size_t>(num_blocks)};
 }
 
-void ThetaReader::ReadPacked(const ThetaColumns& columns) {
+void ThetaReader::ReadPacked(const ThetaColumns& columns, float* out) {
   const int64_t rows = series_.theta.rows;
   float wide[kUnits];
   for (int64_t row = 0; row < rows; ++row) {
@@ -77,7 +74,7 @@ void ThetaReader::ReadPacked(const ThetaColumns& columns) {
       ReadThetaColumns(series_.theta, row, columns.first[n], std::span(wide, columns.count[n]));
       std::fill(wide + columns.count[n], wide + kUnits, 0.0f);
       for (int b = 0; b < columns.num_blocks; ++b) {
-        float* block = buffer_.get() + b * rows * columns.num_orders * kAuditLanes;
+        float* block = out + b * rows * columns.num_orders * kAuditLanes;
         std::copy_n(wide + b * kAuditLanes, kAuditLanes,
                     block + (row * columns.num_orders + n) * kAuditLanes);
       }

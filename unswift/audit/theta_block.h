@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <span>
 
-#include "hwy/aligned_allocator.h"
 #include "unswift/model/model.h"
+#include "unswift/ops/aligned_buffer.h"
 #include "unswift/ops/series_mlp.h"
 
 namespace unswift {
@@ -53,12 +53,11 @@ class ThetaReader {
 
  private:
   /// Block-quantised theta, whose blocks of 32 columns do not begin with ours.
-  void ReadPacked(const ThetaColumns& columns);
+  void ReadPacked(const ThetaColumns& columns, float* out);
 
   const SeriesWeights& series_;
   std::vector<int64_t> column_;  // [max_order + 1], first column of each order
-  hwy::AlignedFreeUniquePtr<float[]> buffer_;
-  size_t capacity_ = 0;
+  AlignedBuffer buffer_;
   ThetaBlock blocks_[kBlocks];
 };
 

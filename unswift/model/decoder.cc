@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdint>
 
 #include "unswift/ops/activation.h"
+#include "unswift/ops/aligned_buffer.h"
 #include "unswift/ops/attention.h"
 #include "unswift/ops/norm.h"
 #include "unswift/ops/pack.h"
@@ -14,21 +14,13 @@
 namespace unswift {
 namespace {
 
-/// A buffer of rows that grows and is reused from pass to pass. It starts at a cache line: kernels
-/// write whole ones.
+/// Rows that are reused from pass to pass. They start at a cache line: kernels write whole ones.
 class RowBuffer {
  public:
-  Rows Get(int64_t rows, int64_t cols) {
-    constexpr int64_t kLineBytes = 64;
-    const int64_t size = rows * cols + kLineBytes / static_cast<int64_t>(sizeof(float));
-    if (static_cast<int64_t>(values_.size()) < size) values_.resize(size);
-    const auto past_line = reinterpret_cast<uintptr_t>(values_.data()) % kLineBytes;
-    const auto skipped = (kLineBytes - past_line) % kLineBytes / sizeof(float);
-    return {values_.data() + skipped, rows, cols};
-  }
+  Rows Get(int64_t rows, int64_t cols) { return {buffer_.Get(rows * cols), rows, cols}; }
 
  private:
-  std::vector<float> values_;
+  AlignedBuffer buffer_;
 };
 
 void AddRows(ConstRows from, Rows to) {

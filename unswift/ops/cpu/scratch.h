@@ -1,30 +1,12 @@
 // Reusable aligned working memory.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
-#include "hwy/aligned_allocator.h"
 #include "unswift/base/integers.h"
+#include "unswift/ops/aligned_buffer.h"
 
 namespace unswift {
-
-/// Grows to the largest size asked for; contents are lost when it grows.
-class AlignedBuffer {
- public:
-  float* Get(int64_t count) {
-    if (count > size_) {
-      data_.reset();  // before the new one exists: the peak is one buffer, not two
-      data_ = hwy::AllocateAligned<float>(static_cast<size_t>(count));
-      size_ = count;
-    }
-    return data_.get();
-  }
-
- private:
-  hwy::AlignedFreeUniquePtr<float[]> data_;
-  int64_t size_ = 0;
-};
 
 /// One owner per slot, so that an op may call another that has scratch of its own.
 enum class ScratchSlot {
