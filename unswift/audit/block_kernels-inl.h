@@ -5,6 +5,7 @@
 
 #include "hwy/highway.h"
 #include "unswift/audit/block_kernels.h"
+#include "unswift/audit/lowest_order.h"
 #include "unswift/ops/cpu/convert-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -140,8 +141,11 @@ HWY_ATTR void RelativeResiduals(const ThetaBlock& block, const float* w, const L
 /// 1 / half a step of each stored number of a row.
 HWY_INLINE HWY_ATTR void InverseHalfSteps(const float* HWY_RESTRICT theta, int count, int bits,
                                           float* HWY_RESTRICT inverse) {
-  // Steps end where numbers of the type become subnormal; in float32's exponent, with its bias.
-  const uint32_t least = bits == 10 ? 127 - 14 : 16;
+  // Below these the steps of a type stay what they are; an exponent of float32, with its bias.
+  const float regular = LeastRegular(bits);
+  uint32_t least;
+  std::memcpy(&least, &regular, sizeof(least));
+  least >>= 23;
   const uint32_t twice = 2 * 127 + static_cast<uint32_t>(bits) + 1;
   for (int i = 0; i < count; ++i) {
     uint32_t exponent;

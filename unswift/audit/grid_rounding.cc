@@ -287,14 +287,13 @@ std::vector<CoefficientEstimate> GridRounding::CoefficientsOf(
 }
 
 void GridRounding::RoundByEvidence() {
-  LaneDoubles guess;
   Project(*block_, kept_);
-  LowestCoefficients(estimate_, guess);
+  LowestCoefficients(estimate_, guess_);
   std::array<std::vector<CoefficientEstimate>, kAuditLanes> found;
   size_t tries = 1;
   for (int lane = 0; lane < block_->num_units; ++lane) {
     if (units_[lane].dead) continue;
-    found[lane] = CoefficientsOf(lane, {guess[lane], DoubtOf(units_[lane]), kAlternatives});
+    found[lane] = CoefficientsOf(lane, {guess_[lane], DoubtOf(units_[lane]), kAlternatives});
     tries = std::max(tries, found[lane].size());
   }
   std::array<double, kAuditLanes> least_cost;
@@ -303,8 +302,8 @@ void GridRounding::RoundByEvidence() {
   for (size_t t = 0; t < tries; ++t) {
     for (int lane = 0; lane < kAuditLanes; ++lane) {
       const auto& all = found[lane];
-      lowest_[lane] = all.empty() ? guess[lane] : all[t < all.size() ? t : 0].coefficient;
-      scale[lane] = static_cast<float>(lowest_[lane] / guess[lane]);
+      lowest_[lane] = all.empty() ? guess_[lane] : all[t < all.size() ? t : 0].coefficient;
+      scale[lane] = static_cast<float>(lowest_[lane] / guess_[lane]);
     }
     Try(scale, tries > 1, score);
     for (int lane = 0; lane < block_->num_units; ++lane) {
@@ -335,9 +334,7 @@ void GridRounding::SettleKept() {
     if (contradicted[lane] <= OrderConsistency::kConsistent) {
       Agree(lane, consistency_->prediction(), lane);
     }
-  }
-  for (int lane = 0; lane < block_->num_units; ++lane) {
-    if (!units_[lane].dead && contradicted[lane] > kDoubtful) Probe(lane, contradicted[lane]);
+    if (contradicted[lane] > kDoubtful) Probe(lane, contradicted[lane]);
   }
 }
 
@@ -354,11 +351,8 @@ void GridRounding::Agree(int lane, const OrderPrediction& prediction, int from) 
 }
 
 void GridRounding::Probe(int lane, float contradicted) {
-  LaneDoubles guess;
-  Project(*block_, LeastSquares());
-  LowestCoefficients(estimate_, guess);
-  const double doubt = std::max(DoubtOf(units_[lane]), kLeastProbed);
-  const auto candidates = CoefficientsOf(lane, {guess[lane], doubt, kMostProbed, kProbesApart});
+  const double guess = guess_[lane], doubt = std::max(DoubtOf(units_[lane]), kLeastProbed);
+  const auto candidates = CoefficientsOf(lane, {guess, doubt, kMostProbed, kProbesApart});
   if (probe_ == nullptr) probe_ = std::make_unique<GridRounding>(facts_);
   probe_->Repeat(*block_, lane, units_[lane]);
   float least = std::min(contradicted, OrderConsistency::kConsistent);
@@ -366,7 +360,7 @@ void GridRounding::Probe(int lane, float contradicted) {
     const size_t count = std::min<size_t>(kAuditLanes, candidates.size() - first);
     const auto some = std::span(candidates).subspan(first, count);
     for (const bool lowest_alone : {false, true}) {
-      const Trial trial = probe_->TryAll(guess[lane], some, lowest_alone);
+      const Trial trial = probe_->TryAll(guess, some, lowest_alone);
       if (trial.contradicted >= least) continue;
       least = trial.contradicted;
       // Where the orders cancel, the lowest is a better estimate than all of them together.

@@ -91,6 +91,7 @@ class GridRounding {
   BlockVectors q_;
   std::vector<float> estimate_, snapped_;
   std::vector<std::byte> stored_;
+  LaneDoubles guess_;   // coefficient of the lowest order, as least squares has it
   LaneDoubles lowest_;  // coefficient of the lowest order, where there is evidence
   std::array<double, kAuditLanes> unexplained_;  // Unexplained()
   // The best so far.

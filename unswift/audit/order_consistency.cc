@@ -17,7 +17,7 @@ constexpr float kContradiction = 0.25f;
 OrderConsistency::OrderConsistency(const MantissaWidths& bits)
     : bits_(bits), prediction_(std::make_unique<OrderPrediction>()) {}
 
-void OrderConsistency::Predict(std::span<const UnitModel> units, Tolerance tolerance) {
+void OrderConsistency::Predict(std::span<const UnitModel> units) {
   for (int lane = 0; lane < kAuditLanes; ++lane) {
     if (units[lane].dead) continue;
     const int orders = units[lane].num_orders;
@@ -36,9 +36,16 @@ void OrderConsistency::Predict(std::span<const UnitModel> units, Tolerance toler
       for (int k = 0; k < n; ++k) {
         prediction_->weight[n][k][lane] = has ? static_cast<float>(weights(n, k)) : 0.0f;
       }
-      if (!has) continue;
-      const bool learned = tolerance == Tolerance::kLearned;
-      const double variance = std::max(rounding_[n][lane], learned ? own.variance[n] : 1e-300);
+      learned_[n][lane] = has ? own.variance[n] : 0.0;
+    }
+  }
+}
+
+void OrderConsistency::Allow(const ThetaBlock& block, Tolerance tolerance) {
+  for (int n = 0; n < block.num_orders; ++n) {
+    for (int lane = 0; lane < kAuditLanes; ++lane) {
+      const double learned = tolerance == Tolerance::kLearned ? learned_[n][lane] : 0.0;
+      const double variance = std::max({rounding_[n][lane], learned, 1e-300});
       prediction_->inverse_noise[n][lane] = static_cast<float>(1.0 / std::sqrt(variance));
     }
   }
@@ -62,16 +69,17 @@ void OrderConsistency::Settle(const ThetaBlock& block, std::span<const UnitModel
     // From all rows: leaving out those that look wrong now makes the others look too certain. As
     // long as some are wrong, the orders' errors are larger than rounding makes them.
     errors_.Learn(block, w);
-    Predict(units, Tolerance::kLearned);
+    Predict(units);
+    Allow(block, Tolerance::kLearned);
     ChooseConsistent(block, *prediction_, bits_, estimate, w, excess_.data());
     if (!ManyMoved(block.rows, w)) break;
   }
   // Judged more strictly than chosen: errors larger than rounding makes them must not excuse
   // themselves.
-  Predict(units, Tolerance::kRounding);
+  Allow(block, Tolerance::kRounding);
   before_.assign(w, w + size);
   ChooseConsistent(block, *prediction_, bits_, estimate, before_.data(), excess_.data());
-  Predict(units, Tolerance::kLearned);
+  Allow(block, Tolerance::kLearned);
   std::fill_n(contradicted, kAuditLanes, 0.0f);
   for (size_t i = 0; i < size; ++i) {
     const bool wrong = excess_[i] > kContradiction;

@@ -30,16 +30,19 @@ class OrderConsistency {
   const OrderPrediction& prediction() const { return *prediction_; }
 
  private:
-  /// How much of an order's own error is taken for noise of the prediction.
+  void Predict(std::span<const UnitModel> units);
+  /// How much of an order's own error is taken for noise of the prediction: what was learned, or
+  /// no more than rounding makes.
   enum class Tolerance { kLearned, kRounding };
-  void Predict(std::span<const UnitModel> units, Tolerance tolerance);
+  void Allow(const ThetaBlock& block, Tolerance tolerance);
 
   /// Whether what was learned from the weights before no longer holds.
   bool ManyMoved(int64_t rows, const float* w) const;
 
   const MantissaWidths bits_;
   OrderErrors errors_;
-  LaneDoubles rounding_[kAuditOrders];
+  LaneDoubles rounding_[kAuditOrders];      // RelativeRounding's
+  LaneDoubles learned_[kAuditOrders] = {};  // variance of own errors / w
   std::unique_ptr<OrderPrediction> prediction_;
   std::vector<float> excess_, before_;
 };
