@@ -6,12 +6,13 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 
 #include "unswift/base/mapped_file.h"
 #include "unswift/eval/perplexity.h"
+#include "unswift/eval/token_match.h"
 #include "unswift/ops/cpu/packed_matmul.h"
+#include "unswift/ops/logits.h"
 #include "unswift/release/reader/open_model.h"
 #include "unswift/tokenizer/tokenizer.h"
 
@@ -23,25 +24,12 @@ struct Divergence {
   double sum = 0.0, max = 0.0;
 };
 
-/// log softmax of a row, in double.
-std::vector<double> LogShares(std::span<const float> logits) {
-  const double top = *std::max_element(logits.begin(), logits.end());
-  double sum = 0.0;
-  for (const float logit : logits) sum += std::exp(logit - top);
-  std::vector<double> shares(logits.begin(), logits.end());
-  for (double& share : shares) share -= top + std::log(sum);
-  return shares;
-}
-
 void Compare(std::span<const float> want, std::span<const float> got, Divergence& divergence) {
-  const std::vector<double> p = LogShares(want), q = LogShares(got);
-  double kl = 0.0;
-  for (size_t i = 0; i < p.size(); ++i) kl += std::exp(p[i]) * (p[i] - q[i]);
+  const double kl = KlDivergence(want, LogSumExp(want), got, LogSumExp(got));
   ++divergence.predictions;
   divergence.sum += kl;
   divergence.max = std::max(divergence.max, kl);
-  const auto first = [](const auto& v) { return std::max_element(v.begin(), v.end()) - v.begin(); };
-  divergence.equal += first(p) == first(q) ? 1 : 0;
+  divergence.equal += ArgMax(want) == ArgMax(got) ? 1 : 0;
 }
 
 /// Logits of every position, the window in passes of `step` tokens.

@@ -20,14 +20,8 @@ struct PositionMatch {
 PositionMatch ComparePosition(std::span<const float> original, std::span<const float> release,
                               int32_t next_id) {
   const double original_norm = LogSumExp(original), release_norm = LogSumExp(release);
-  double kl = 0.0;
-  for (size_t i = 0; i < original.size(); ++i) {
-    const double log_p = original[i] - original_norm;
-    if (log_p < -80.0) continue;  // below 1e-34: no term of it can be seen in the sum
-    kl += std::exp(log_p) * (log_p - (release[i] - release_norm));
-  }
   PositionMatch match;
-  match.kl = std::max(kl, 0.0);
+  match.kl = KlDivergence(original, original_norm, release, release_norm);
   match.original_nll = original_norm - original[next_id];
   match.release_nll = release_norm - release[next_id];
   match.same_top1 = ArgMax(original) == ArgMax(release);
@@ -55,6 +49,17 @@ Result<> CheckSameVocabulary(const Decoder& original, const Decoder& release) {
 }
 
 }  // namespace
+
+double KlDivergence(std::span<const float> original, double original_norm,
+                    std::span<const float> release, double release_norm) {
+  double kl = 0.0;
+  for (size_t i = 0; i < original.size(); ++i) {
+    const double log_p = original[i] - original_norm;
+    if (log_p < -80.0) continue;  // below 1e-34: no term of it can be seen in the sum
+    kl += std::exp(log_p) * (log_p - (release[i] - release_norm));
+  }
+  return std::max(kl, 0.0);
+}
 
 Result<TeacherForcedResult> CompareTeacherForced(Decoder& original, Decoder& release,
                                                  std::span<const std::span<const int32_t>> windows,

@@ -12,6 +12,10 @@
 
 namespace unswift {
 
+/// KL(original || release) of one prediction, nats, in double. Norms: LogSumExp of the logits.
+double KlDivergence(std::span<const float> original, double original_norm,
+                    std::span<const float> release, double release_norm);
+
 struct TeacherForcedResult {
   int64_t tokens = 0;           ///< predictions compared
   double top1_agreement = 0.0;  ///< share of positions with the same most likely token
