@@ -54,6 +54,10 @@ BENCHMARK_CAPTURE(RecoverOneLayer, f16_carry, DType::kF16, true)
     ->Unit(benchmark::kSecond)
     ->Iterations(2)
     ->UseRealTime();
+BENCHMARK_CAPTURE(RecoverOneLayer, bf16_carry, DType::kBF16, true)
+    ->Unit(benchmark::kSecond)
+    ->Iterations(2)
+    ->UseRealTime();
 BENCHMARK_CAPTURE(RecoverOneLayer, bf16_nearest, DType::kBF16, false)
     ->Unit(benchmark::kSecond)
     ->Iterations(2)

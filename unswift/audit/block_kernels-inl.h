@@ -19,6 +19,7 @@ HWY_ATTR void WidenBlocks(const MatrixView& theta, const ThetaColumns& columns, 
   constexpr int64_t kAhead = 8, kLine = 64;
   const int64_t element = BlockBytes(theta.dtype), orders = columns.num_orders;
   const int64_t block_size = theta.rows * orders * kAuditLanes;
+  alignas(64) float wide[ThetaReader::kUnits];
   for (int64_t row = 0; row < theta.rows; ++row) {
     for (int64_t n = 0; n < orders; ++n) {
       const std::byte* from = theta.row(row) + columns.first[n] * element;
@@ -26,40 +27,91 @@ HWY_ATTR void WidenBlocks(const MatrixView& theta, const ThetaColumns& columns, 
       for (int64_t at = 0; row + kAhead < theta.rows && at < bytes; at += kLine) {
         hwy::Prefetch(from + kAhead * theta.row_bytes + at);
       }
-      float* to = out + (row * orders + n) * kAuditLanes;
-      for (int64_t b = 0; b < columns.num_blocks; ++b, to += block_size) {
-        const int64_t left = columns.count[n] - b * kAuditLanes;
-        const int64_t count = std::clamp<int64_t>(left, 0, kAuditLanes);
-        if (count < kAuditLanes) std::fill_n(to, kAuditLanes, 0.0f);
-        if (count > 0) RowToF32Kernel(theta.dtype, from + b * kAuditLanes * element, to, count);
+      const int64_t count = columns.count[n];
+      RowToF32Kernel(theta.dtype, from, wide, count);
+      std::fill(wide + count, wide + columns.num_blocks * kAuditLanes, 0.0f);
+      float* HWY_RESTRICT to = out + (row * orders + n) * kAuditLanes;
+      for (int b = 0; b < columns.num_blocks; ++b, to += block_size) {
+        std::memcpy(to, wide + b * kAuditLanes, kAuditLanes * sizeof(float));
       }
     }
   }
 }
 
-/// In double: coefficients of a wide Taylor series cancel by many digits in what is made of the
-/// sums.
-HWY_INLINE HWY_ATTR void AddProducts(const float* HWY_RESTRICT x, int orders,
-                                     LaneDoubles (*sum)[kAuditOrders]) {
-  for (int n = 0; n < orders; ++n) {
-    const float* HWY_RESTRICT a = x + n * kAuditLanes;
-    for (int m = 0; m <= n; ++m) {
-      const float* HWY_RESTRICT b = x + m * kAuditLanes;
-      double* HWY_RESTRICT to = sum[n][m];
-      for (int l = 0; l < kAuditLanes; ++l) to[l] += static_cast<double>(a[l]) * b[l];
-    }
+constexpr int64_t kRowsPerTile = 16;  // of the sums of products: 18 KB of nine orders
+constexpr int kTile = 3;              // orders by orders that are summed in registers
+static_assert(kAuditOrders % kTile == 0);
+
+/// sum[n][m] += sum_i x[i][n] x[i][m] for m <= n < orders, m and n in one tile, and eight lanes or
+/// fewer. Shapes: x [rows][stride], whose orders beyond the last are 0 up to a whole tile.
+template <class D>
+HWY_INLINE HWY_ATTR void AddTile(D d, const double* HWY_RESTRICT x, int64_t rows, int64_t stride,
+                                 int n0, int m0, int orders, size_t lane,
+                                 LaneDoubles (*sum)[kAuditOrders]) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const double* HWY_RESTRICT a = x + n0 * kAuditLanes + lane;
+  const double* HWY_RESTRICT b = x + m0 * kAuditLanes + lane;
+  auto s00 = hn::Zero(d), s01 = s00, s02 = s00, s10 = s00, s11 = s00, s12 = s00, s20 = s00,
+       s21 = s00, s22 = s00;
+  for (int64_t i = 0; i < rows; ++i, a += stride, b += stride) {
+    const auto b0 = hn::Load(d, b), b1 = hn::Load(d, b + kAuditLanes),
+               b2 = hn::Load(d, b + 2 * kAuditLanes);
+    const auto a0 = hn::Load(d, a);
+    s00 = hn::MulAdd(a0, b0, s00), s01 = hn::MulAdd(a0, b1, s01), s02 = hn::MulAdd(a0, b2, s02);
+    const auto a1 = hn::Load(d, a + kAuditLanes);
+    s10 = hn::MulAdd(a1, b0, s10), s11 = hn::MulAdd(a1, b1, s11), s12 = hn::MulAdd(a1, b2, s12);
+    const auto a2 = hn::Load(d, a + 2 * kAuditLanes);
+    s20 = hn::MulAdd(a2, b0, s20), s21 = hn::MulAdd(a2, b1, s21), s22 = hn::MulAdd(a2, b2, s22);
   }
+  const auto add = [&](int n, int m, auto value) HWY_ATTR {
+    if (m0 + m > n0 + n || n0 + n >= orders) return;
+    double* HWY_RESTRICT to = sum[n0 + n][m0 + m] + lane;
+    hn::StoreU(hn::Add(hn::LoadU(d, to), value), d, to);
+  };
+  add(0, 0, s00), add(0, 1, s01), add(0, 2, s02);
+  add(1, 0, s10), add(1, 1, s11), add(1, 2, s12);
+  add(2, 0, s20), add(2, 1, s21), add(2, 2, s22);
 }
 
-HWY_ATTR void ClearGram(int orders, LaneDoubles (*gram)[kAuditOrders]) {
-  for (int n = 0; n < orders; ++n) std::memset(gram[n], 0, (n + 1) * sizeof(LaneDoubles));
-}
+/// Sums products of the orders of rows that come one by one. In double: coefficients of a wide
+/// Taylor series cancel by many digits in what is made of the sums.
+class ProductSums {
+ public:
+  HWY_ATTR ProductSums(int orders, LaneDoubles (*sum)[kAuditOrders])
+      : orders_(orders), stride_((orders + kTile - 1) / kTile * kTile * kAuditLanes), sum_(sum) {
+    for (int n = 0; n < orders; ++n) std::memset(sum[n], 0, (n + 1) * sizeof(LaneDoubles));
+    std::memset(rows_, 0, kRowsPerTile * stride_ * sizeof(double));
+  }
+  /// x: [orders][16].
+  HWY_ATTR void Add(const float* HWY_RESTRICT x) {
+    double* HWY_RESTRICT to = rows_ + filled_ * stride_;
+    for (int i = 0; i < orders_ * kAuditLanes; ++i) to[i] = x[i];
+    if (++filled_ == kRowsPerTile) Flush();
+  }
+  HWY_ATTR void Flush() {
+    const hwy::HWY_NAMESPACE::CappedTag<double, 8> d;
+    for (size_t lane = 0; lane < kAuditLanes; lane += hwy::HWY_NAMESPACE::Lanes(d)) {
+      for (int n = 0; n < orders_; n += kTile) {
+        for (int m = 0; m <= n; m += kTile) {
+          AddTile(d, rows_, filled_, stride_, n, m, orders_, lane, sum_);
+        }
+      }
+    }
+    filled_ = 0;
+  }
+
+ private:
+  const int orders_;
+  const int64_t stride_;
+  LaneDoubles (*const sum_)[kAuditOrders];
+  int64_t filled_ = 0;
+  alignas(64) double rows_[kRowsPerTile * kAuditOrders * kAuditLanes];
+};
 
 HWY_ATTR void GramOfOrders(const ThetaBlock& block, LaneDoubles (*gram)[kAuditOrders]) {
-  ClearGram(block.num_orders, gram);
-  for (int64_t row = 0; row < block.rows; ++row) {
-    AddProducts(block.at(row), block.num_orders, gram);
-  }
+  ProductSums sums(block.num_orders, gram);
+  for (int64_t row = 0; row < block.rows; ++row) sums.Add(block.at(row));
+  sums.Flush();
 }
 
 HWY_ATTR void ProjectRows(const ThetaBlock& block, const LaneDoubles* q, float* w) {
@@ -78,33 +130,36 @@ HWY_ATTR void ProjectRows(const ThetaBlock& block, const LaneDoubles* q, float* 
 /// 1 / w, or 0 for a row that takes no part.
 HWY_INLINE HWY_ATTR void Inverses(const float* HWY_RESTRICT w, const float* HWY_RESTRICT floor,
                                   float* HWY_RESTRICT inverse) {
-  for (int l = 0; l < kAuditLanes; ++l) {
-    const float magnitude = std::abs(w[l]);
-    inverse[l] = magnitude > floor[l] ? 1.0f / w[l] : 0.0f;
+  namespace hn = hwy::HWY_NAMESPACE;
+  const hn::CappedTag<float, kAuditLanes> d;
+  for (size_t l = 0; l < kAuditLanes; l += hn::Lanes(d)) {
+    const auto of_w = hn::LoadU(d, w + l);
+    const auto used = hn::Gt(hn::Abs(of_w), hn::LoadU(d, floor + l));
+    hn::StoreU(hn::IfThenElseZero(used, hn::Div(hn::Set(d, 1.0f), of_w)), d, inverse + l);
   }
 }
 
-HWY_ATTR void RelativeSlopes(const ThetaBlock& block, const float* w, const LaneFloats& floor,
-                             LaneDoubles& rows, LaneDoubles* slope) {
-  std::memset(slope, 0, block.num_orders * sizeof(LaneDoubles));
+HWY_ATTR void RelativeSlopes(const ThetaBlock& block, int orders, const float* w,
+                             const LaneFloats& floor, LaneDoubles& rows, LaneDoubles* slope) {
+  std::memset(slope, 0, orders * sizeof(LaneDoubles));
   for (int l = 0; l < kAuditLanes; ++l) rows[l] = 0.0;
   alignas(64) float sum[kAuditOrders][kAuditLanes] = {};
   for (int64_t row = 0; row < block.rows; ++row) {
     alignas(64) float inverse[kAuditLanes];
     Inverses(w + row * kAuditLanes, floor, inverse);
     const float* HWY_RESTRICT x = block.at(row);
-    for (int n = 0; n < block.num_orders; ++n) {
+    for (int n = 0; n < orders; ++n) {
       float* HWY_RESTRICT to = sum[n];
       for (int l = 0; l < kAuditLanes; ++l) to[l] += x[n * kAuditLanes + l] * inverse[l];
     }
     for (int l = 0; l < kAuditLanes; ++l) rows[l] += inverse[l] != 0.0f ? 1.0 : 0.0;
     if ((row + 1) % kRowsPerSum != 0 && row + 1 != block.rows) continue;
-    for (int n = 0; n < block.num_orders; ++n) {
+    for (int n = 0; n < orders; ++n) {
       for (int l = 0; l < kAuditLanes; ++l) slope[n][l] += sum[n][l];
     }
     std::memset(sum, 0, sizeof(sum));
   }
-  for (int n = 0; n < block.num_orders; ++n) {
+  for (int n = 0; n < orders; ++n) {
     for (int l = 0; l < kAuditLanes; ++l) slope[n][l] /= rows[l] > 0.0 ? rows[l] : 1.0;
   }
 }
@@ -112,8 +167,8 @@ HWY_ATTR void RelativeSlopes(const ThetaBlock& block, const float* w, const Lane
 HWY_ATTR void RelativeResiduals(const ThetaBlock& block, const float* w, const LaneFloats& floor,
                                 LaneDoubles* slope, LaneDoubles (*gram)[kAuditOrders]) {
   LaneDoubles rows;
-  RelativeSlopes(block, w, floor, rows, slope);
-  ClearGram(block.num_orders, gram);
+  HWY_NAMESPACE::RelativeSlopes(block, block.num_orders, w, floor, rows, slope);
+  ProductSums sums(block.num_orders, gram);
   alignas(64) float centre[kAuditOrders][kAuditLanes];
   for (int n = 0; n < block.num_orders; ++n) {
     for (int l = 0; l < kAuditLanes; ++l) centre[n][l] = static_cast<float>(slope[n][l]);
@@ -129,8 +184,9 @@ HWY_ATTR void RelativeResiduals(const ThetaBlock& block, const float* w, const L
         residual[n * kAuditLanes + l] = inverse[l] != 0.0f ? ratio - centre[n][l] : 0.0f;
       }
     }
-    AddProducts(residual, block.num_orders, gram);
+    sums.Add(residual);
   }
+  sums.Flush();
   for (int n = 0; n < block.num_orders; ++n) {
     for (int m = 0; m <= n; ++m) {
       for (int l = 0; l < kAuditLanes; ++l) gram[n][m][l] /= rows[l] > 0.0 ? rows[l] : 1.0;
@@ -197,6 +253,34 @@ HWY_ATTR void FindDoubtfulRows(const ThetaBlock& block, int theta_bits, const La
       sure &= hn::AllTrue(d, hn::Lt(steps, hn::Set(d, kSure)));
     }
     doubtful[row] = sure ? 0 : 1;
+  }
+}
+
+HWY_ATTR void AgreeingCoefficients(const ThetaBlock& block, int theta_bits, const float* w,
+                                   const CoefficientGrid& grid, int32_t* first, int32_t* last) {
+  const float least = LeastRegular(theta_bits), middle = 0.5f * static_cast<float>(grid.places);
+  const auto end = static_cast<float>(grid.places + 1);
+  alignas(64) float inverse_half[kAuditLanes], off[kAuditLanes], half[kAuditLanes];
+  for (int64_t row = 0; row < block.rows; ++row) {
+    const float* HWY_RESTRICT theta = block.at(row);
+    const float* HWY_RESTRICT of_w = w + row * kAuditLanes;
+    InverseHalfSteps(theta, kAuditLanes, theta_bits, inverse_half);
+    for (int l = 0; l < kAuditLanes; ++l) {
+      const float product = grid.centre[l] * of_w[l];
+      const float places = grid.places_per_unit / product;
+      off[l] = (theta[l] - product) * places + middle;
+      half[l] = std::abs(places) / inverse_half[l];
+    }
+    int32_t* HWY_RESTRICT to_first = first + row * kAuditLanes;
+    int32_t* HWY_RESTRICT to_last = last + row * kAuditLanes;
+    for (int l = 0; l < kAuditLanes; ++l) {
+      // A NaN (of a weight that is zero) becomes 0.
+      const float begin = std::min(std::max(0.0f, off[l] - half[l] + 1.0f), end);
+      const float stop = std::min(std::max(0.0f, off[l] + half[l] + 1.0f), end);
+      const bool used = std::abs(theta[l]) >= least && of_w[l] != 0.0f;
+      to_first[l] = used ? static_cast<int32_t>(begin) : -1;
+      to_last[l] = static_cast<int32_t>(stop);
+    }
   }
 }
 

@@ -7,12 +7,14 @@
 
 #if HWY_ONCE
 namespace unswift {
+HWY_EXPORT(AgreeingCoefficients);
 HWY_EXPORT(ChooseConsistent);
 HWY_EXPORT(FindDoubtfulRows);
 HWY_EXPORT(GramOfOrders);
 HWY_EXPORT(ProjectRows);
 HWY_EXPORT(RelativeResiduals);
 HWY_EXPORT(RelativeRounding);
+HWY_EXPORT(RelativeSlopes);
 HWY_EXPORT(ScanForGrid);
 HWY_EXPORT(SumOfRows);
 HWY_EXPORT(WidenBlocks);
@@ -29,6 +31,11 @@ void ProjectRows(const ThetaBlock& block, const LaneDoubles* q, float* w) {
   HWY_DYNAMIC_DISPATCH(ProjectRows)(block, q, w);
 }
 
+void RelativeSlopes(const ThetaBlock& block, int orders, const float* w, const LaneFloats& floor,
+                    LaneDoubles& rows, LaneDoubles* slope) {
+  HWY_DYNAMIC_DISPATCH(RelativeSlopes)(block, orders, w, floor, rows, slope);
+}
+
 void RelativeResiduals(const ThetaBlock& block, const float* w, const LaneFloats& floor,
                        LaneDoubles* slope, LaneDoubles (*gram)[kAuditOrders]) {
   HWY_DYNAMIC_DISPATCH(RelativeResiduals)(block, w, floor, slope, gram);
@@ -42,6 +49,11 @@ void RelativeRounding(const ThetaBlock& block, int theta_bits, const float* w,
 void FindDoubtfulRows(const ThetaBlock& block, int theta_bits, const LaneDoubles& c, const float* w,
                       uint8_t* doubtful) {
   HWY_DYNAMIC_DISPATCH(FindDoubtfulRows)(block, theta_bits, c, w, doubtful);
+}
+
+void AgreeingCoefficients(const ThetaBlock& block, int theta_bits, const float* w,
+                          const CoefficientGrid& grid, int32_t* first, int32_t* last) {
+  HWY_DYNAMIC_DISPATCH(AgreeingCoefficients)(block, theta_bits, w, grid, first, last);
 }
 
 void ChooseConsistent(const ThetaBlock& block, const OrderPrediction& prediction,

@@ -1,5 +1,5 @@
 // Passes over the rows of a block of sixteen units; each lane is a unit of its own. Sums are in
-// double (RelativeResiduals' means: float32 within 64 rows).
+// double (RelativeSlopes: float32 within 64 rows).
 #pragma once
 
 #include "unswift/audit/theta_block.h"
@@ -20,8 +20,13 @@ void GramOfOrders(const ThetaBlock& block, LaneDoubles (*gram)[kAuditOrders]);
 /// w[i] = sum_n theta[i][n] q[n]. Shapes: q [num_orders][16]; w [rows][16].
 void ProjectRows(const ThetaBlock& block, const LaneDoubles* q, float* w);
 
+/// slope[n] = mean of theta[i][n] / w[i] over the rows with |w[i]| > floor, and their number, for
+/// the first `orders` stored ones; 0 without such rows. Shapes: w [rows][16]; slope [orders][16].
+void RelativeSlopes(const ThetaBlock& block, int orders, const float* w, const LaneFloats& floor,
+                    LaneDoubles& rows, LaneDoubles* slope);
+
 /// With rows weighted by 1 / w[i]^2 (rows with |w[i]| <= floor take no part):
-/// slope[n] = mean of theta[i][n] / w[i], and gram[n][m] = mean of the products of the residuals
+/// slope as of RelativeSlopes, all orders, and gram[n][m] = mean of the products of the residuals
 /// theta[i][n] / w[i] - slope[n], m <= n. Shapes: w [rows][16]; floor [16].
 void RelativeResiduals(const ThetaBlock& block, const float* w, const LaneFloats& floor,
                        LaneDoubles* slope, LaneDoubles (*gram)[kAuditOrders]);
@@ -51,6 +56,19 @@ void RelativeRounding(const ThetaBlock& block, int theta_bits, const float* w,
 /// 0 where that is certain for all. Shapes: w [rows][16]; doubtful [rows].
 void FindDoubtfulRows(const ThetaBlock& block, int theta_bits, const LaneDoubles& c, const float* w,
                       uint8_t* doubtful);
+
+/// Coefficients around a centre: place p in [1, places] is centre + (p - 1 - places / 2) centre /
+/// places_per_unit, and 0 and places + 1 are all below and above.
+struct CoefficientGrid {
+  int places = 1;
+  float places_per_unit = 1.0f;
+  alignas(64) LaneFloats centre;
+};
+
+/// The places [first[i], last[i]) whose c could be the one of theta[i] = round(c w[i]) in the
+/// lowest order; first[i] = -1 where the row cannot tell. Shapes: w, first, last [rows][16].
+void AgreeingCoefficients(const ThetaBlock& block, int theta_bits, const float* w,
+                          const CoefficientGrid& grid, int32_t* first, int32_t* last);
 
 /// Moves each weight by at most one step of its type's grid, to the value with which the orders'
 /// own errors exceed their rounding least; of equals, the one nearest to the estimate. excess: what

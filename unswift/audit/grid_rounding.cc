@@ -81,19 +81,9 @@ GridRounding::GridRounding(const LayerFacts& facts)
 void GridRounding::LowestCoefficients(std::span<const float> w, LaneDoubles& c) const {
   LaneFloats floor;
   SmallWeights(*block_, w.data(), floor);
-  LaneDoubles sum = {}, rows = {};
-  for (int64_t i = 0; i < block_->rows; ++i) {
-    const float* theta = block_->at(i);
-    for (int lane = 0; lane < kAuditLanes; ++lane) {
-      const float value = w[i * kAuditLanes + lane];
-      const bool used = std::abs(value) > floor[lane];
-      sum[lane] += used ? theta[lane] / value : 0.0f;
-      rows[lane] += used ? 1.0 : 0.0;
-    }
-  }
-  for (int lane = 0; lane < kAuditLanes; ++lane) {
-    c[lane] = sum[lane] != 0.0 ? sum[lane] / rows[lane] : 1.0;
-  }
+  LaneDoubles rows;
+  RelativeSlopes(*block_, 1, w.data(), floor, rows, &c);
+  for (double& of_lane : c) of_lane = of_lane != 0.0 ? of_lane : 1.0;
 }
 
 GridScan GridRounding::MakeScan(const LaneFloats& width) const {

@@ -1,6 +1,7 @@
 #include "unswift/audit/layer_recovery.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <memory>
@@ -41,29 +42,47 @@ void GatherColumns(const MatrixView& down, const int64_t* units, int count,
   }
 }
 
-struct ColumnError {
-  double relative = 0.0;
-  int64_t exact = 0;
+struct ColumnErrors {
+  LaneDoubles relative = {};
+  std::array<int64_t, kAuditLanes> exact{};
 };
 
-ColumnError CompareColumn(std::span<const float> got, std::span<const float> want, int lane,
-                          bool scale_free) {
-  double cross = 0.0, got2 = 0.0, want2 = 0.0;
-  for (size_t i = lane; i < got.size(); i += kAuditLanes) {
-    cross += static_cast<double>(got[i]) * want[i];
-    got2 += static_cast<double>(got[i]) * got[i];
-    want2 += static_cast<double>(want[i]) * want[i];
+/// Factor of each column of `got` that brings it nearest to that of `want`.
+void NearestScales(std::span<const float> got, std::span<const float> want, LaneDoubles& scale) {
+  LaneDoubles cross = {}, square = {};
+  for (size_t row = 0; row < got.size(); row += kAuditLanes) {
+    for (int lane = 0; lane < kAuditLanes; ++lane) {
+      const double value = got[row + lane];
+      cross[lane] += value * want[row + lane];
+      square[lane] += value * value;
+    }
   }
-  const double scale = scale_free && got2 > 0.0 ? cross / got2 : 1.0;
-  ColumnError error;
-  double square = 0.0;
-  for (size_t i = lane; i < got.size(); i += kAuditLanes) {
-    const double difference = scale * got[i] - want[i];
-    square += difference * difference;
-    error.exact += got[i] == want[i] ? 1 : 0;
+  for (int lane = 0; lane < kAuditLanes; ++lane) {
+    if (cross[lane] != 0.0) scale[lane] = cross[lane] / square[lane];
   }
-  error.relative = want2 > 0.0 ? std::sqrt(square / want2) : (got2 > 0.0 ? 1.0 : 0.0);
-  return error;
+}
+
+/// Shapes: [rows][16]. scale_free: up to a factor for each column.
+ColumnErrors CompareColumns(std::span<const float> got, std::span<const float> want,
+                            bool scale_free) {
+  LaneDoubles scale, off = {}, size = {};
+  std::fill_n(scale, kAuditLanes, 1.0);
+  if (scale_free) NearestScales(got, want, scale);
+  ColumnErrors errors;
+  for (size_t row = 0; row < got.size(); row += kAuditLanes) {
+    for (int lane = 0; lane < kAuditLanes; ++lane) {
+      const double of_want = want[row + lane];
+      const double difference = scale[lane] * got[row + lane] - of_want;
+      off[lane] += difference * difference;
+      size[lane] += of_want * of_want;
+      errors.exact[lane] += got[row + lane] == want[row + lane] ? 1 : 0;
+    }
+  }
+  for (int lane = 0; lane < kAuditLanes; ++lane) {
+    errors.relative[lane] =
+        size[lane] > 0.0 ? std::sqrt(off[lane] / size[lane]) : (off[lane] > 0.0 ? 1.0 : 0.0);
+  }
+  return errors;
 }
 
 /// One thread's share of a layer.
@@ -124,8 +143,11 @@ class BlockWorker {
             std::span<const UnitOutcome> outcome) {
     const int64_t element = BlockBytes(recovered_.dtype);
     const int64_t row_bytes = recovered_.units * element;
-    std::byte* to = recovered_.down.data() + block.first_unit * element;
+    std::byte* to = recovered_.down.bytes() + block.first_unit * element;
+    // Rows are far apart: without asking ahead each would wait for memory.
+    constexpr int64_t kAhead = 16;
     for (int64_t i = 0; i < block.rows; ++i) {
+      if (i + kAhead < block.rows) __builtin_prefetch(to + (i + kAhead) * row_bytes, 1);
       FastRowFromF32(recovered_.dtype, best.subspan(i * kAuditLanes, block.num_units),
                      to + i * row_bytes);
     }
@@ -141,15 +163,16 @@ class BlockWorker {
              std::span<const float> best, std::span<const UnitOutcome> outcome,
              AttackTally& tally) {
     const std::span<const float> want = original_ != nullptr ? truth_ : best;
+    const ColumnErrors errors = CompareColumns(estimate, want, attack.scale_free);
     for (int lane = 0; lane < block.num_units; ++lane) {
-      ColumnError error = CompareColumn(estimate, want, lane, attack.scale_free);
-      if (original_ != nullptr && unit_of_[block.first_unit + lane] < 0) error = {1.0, 0};
-      if (original_ == nullptr) error.relative += LikelyError(outcome[lane], recovered_.dtype);
+      const bool lost = original_ != nullptr && unit_of_[block.first_unit + lane] < 0;
+      double relative = lost ? 1.0 : errors.relative[lane];
+      if (original_ == nullptr) relative += LikelyError(outcome[lane], recovered_.dtype);
       ++tally.units;
-      tally.recovered += error.relative <= kRecoveredError ? 1 : 0;
-      tally.max_relative_error = std::max(tally.max_relative_error, error.relative);
+      tally.recovered += relative <= kRecoveredError ? 1 : 0;
+      tally.max_relative_error = std::max(tally.max_relative_error, relative);
       tally.entries += block.rows;
-      tally.exact += error.exact;
+      tally.exact += lost ? 0 : errors.exact[lane];
     }
   }
 
@@ -272,7 +295,7 @@ LayerPass RecoverSeries(const LayerFacts& facts, std::span<const Attack* const> 
   recovered.dtype = facts.weight_dtype;
   recovered.hidden_size = series.theta.rows;
   recovered.units = series.protected_units();
-  recovered.down.resize(recovered.hidden_size * recovered.units * BlockBytes(recovered.dtype));
+  recovered.down.GetBytes(recovered.hidden_size * recovered.units * BlockBytes(recovered.dtype));
   recovered.sign.assign(recovered.units, int8_t{1});
   recovered.outcome.resize(recovered.units);
   recovered.fit.resize(recovered.units);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "unswift/audit/attack.h"
+#include "unswift/ops/aligned_buffer.h"
 
 namespace unswift {
 
@@ -22,7 +23,7 @@ struct AttackTally {
 struct RecoveredLayer {
   DType dtype = DType::kF32;
   int64_t hidden_size = 0, units = 0;
-  std::vector<std::byte> down;     ///< [hidden_size, units], stored type of the original
+  AlignedBuffer down;              ///< [hidden_size, units], stored type of the original
   std::vector<int8_t> sign;        ///< [units], of z against the original's
   std::vector<float> z_bias;       ///< [units], where the original has a bias there; else empty
   std::vector<float> output_bias;  ///< [hidden_size], the same
@@ -31,7 +32,7 @@ struct RecoveredLayer {
 
   MatrixView down_view() const {
     const int64_t row_bytes = units * BlockBytes(dtype);
-    return {dtype, hidden_size, units, row_bytes, down.data()};
+    return {dtype, hidden_size, units, row_bytes, down.bytes()};
   }
 };
 

@@ -4,6 +4,8 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstdint>
+#include <span>
 #include <vector>
 
 namespace unswift {
@@ -11,7 +13,7 @@ namespace {
 
 // Where the coefficient may be around its estimate, relative, and how finely it is told.
 constexpr double kReach = 4e-4;
-constexpr int kSteps = 640;
+constexpr int kPlaces = 640;
 // Share of rows that must agree on a coefficient.
 constexpr double kAgreement = 0.7;
 
@@ -35,38 +37,24 @@ bool Explains(double c, float theta, float w, int theta_bits) {
   return std::abs(c * w - theta) <= HalfStep(theta, theta_bits) * (1.0 + 1e-6);
 }
 
-/// The coefficient of a lane that most rows agree with; the guess when too few do.
-double FindCoefficient(const ThetaBlock& block, int lane, int theta_bits, double guess,
-                       const float* w) {
-  // Each row agrees with an interval of coefficients; what they have in common is found by counting
-  // where intervals begin and end. Places: 0 .. kSteps over guess * (1 -+ kReach).
-  std::array<int, kSteps + 2> change{};
-  constexpr float kPerStep = kSteps / (2.0 * kReach);
-  constexpr float kMiddle = 0.5f * kSteps;
-  const auto place = [](float at) {
-    return static_cast<int>(std::clamp(at + 1.0f, 0.0f, kSteps + 1.0f));
-  };
+/// The place that most rows agree with, from 0; -1 when too few do. Each row agrees with an
+/// interval of places; what they have in common is found by counting where intervals begin and end.
+double MostAgreed(std::span<const int32_t> first, std::span<const int32_t> last, int lane) {
+  std::array<int, kPlaces + 2> change{};
   int used = 0;
-  for (int64_t i = 0; i < block.rows; ++i) {
-    const float value = w[i * kAuditLanes + lane], stored = block.at(i)[lane];
-    if (!IsUsable(stored, value, LeastRegular(theta_bits))) continue;
+  for (size_t i = lane; i < first.size(); i += kAuditLanes) {
+    if (first[i] < 0) continue;
     ++used;
-    const double inverse = 1.0 / (guess * value);
-    const auto off = static_cast<float>((stored * inverse - 1.0) * kPerStep) + kMiddle;
-    const float half =
-        HalfStep(stored, theta_bits) * static_cast<float>(std::abs(inverse)) * kPerStep;
-    ++change[place(off - half)];
-    --change[place(off + half)];
+    ++change[first[i]];
+    --change[last[i]];
   }
-  int agree = 0, most = 0, first = 0, last = 0;
-  for (int step = 0; step < kSteps; ++step) {
-    agree += change[step];
-    if (agree > most) most = agree, first = last = step;
-    if (agree == most && last == step - 1) last = step;
+  int agree = 0, most = 0, begin = 0, end = 0;
+  for (int place = 0; place < kPlaces; ++place) {
+    agree += change[place];
+    if (agree > most) most = agree, begin = end = place;
+    if (agree == most && end == place - 1) end = place;
   }
-  if (most < kAgreement * used) return guess;
-  const double middle = 0.5 * (first + last);
-  return guess * (1.0 + kReach * (2.0 * middle / kSteps - 1.0));
+  return most < kAgreement * used ? -1.0 : 0.5 * (begin + end);
 }
 
 }  // namespace
@@ -75,8 +63,18 @@ float LeastRegular(int theta_bits) { return theta_bits == 10 ? 0x1p-14f : 0x1p-1
 
 void SharpenLowestOrder(const ThetaBlock& block, int theta_bits, const float* snapped,
                         LaneDoubles& coefficient) {
+  CoefficientGrid grid;
+  grid.places = kPlaces;
+  grid.places_per_unit = static_cast<float>(kPlaces / (2.0 * kReach));
+  for (int lane = 0; lane < kAuditLanes; ++lane) {
+    grid.centre[lane] = static_cast<float>(coefficient[lane]);
+  }
+  std::vector<int32_t> first(block.rows * kAuditLanes), last(first.size());
+  AgreeingCoefficients(block, theta_bits, snapped, grid, first.data(), last.data());
   for (int lane = 0; lane < block.num_units; ++lane) {
-    coefficient[lane] = FindCoefficient(block, lane, theta_bits, coefficient[lane], snapped);
+    const double place = MostAgreed(first, last, lane);
+    if (place < 0.0) continue;
+    coefficient[lane] = grid.centre[lane] * (1.0 + kReach * (2.0 * place / kPlaces - 1.0));
   }
 }
 

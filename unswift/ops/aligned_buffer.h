@@ -3,30 +3,33 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <new>
 
 #include "hwy/aligned_allocator.h"
 
 namespace unswift {
 
 /// Grows to the largest size asked for; contents are lost when it grows. 128-byte aligned, not
-/// initialised.
+/// initialised, and where it is large on huge pages if the system gives them: a fresh buffer of
+/// small ones costs a page fault for every 4 KB, and a matrix walked by columns a lookup for each
+/// row.
 class AlignedBuffer {
  public:
   /// Throws std::bad_alloc, as containers do.
-  float* Get(int64_t count) {
-    if (count > size_) {
-      data_.reset();  // before the new one exists: the peak is one buffer, not two
-      size_ = 0;
-      data_ = hwy::AllocateAligned<float>(static_cast<size_t>(count));
-      if (data_ == nullptr) throw std::bad_alloc();
-      size_ = count;
-    }
+  std::byte* GetBytes(int64_t count) {
+    if (count > size_) Grow(count);
     return data_.get();
   }
+  float* Get(int64_t count) {
+    return reinterpret_cast<float*>(GetBytes(count * static_cast<int64_t>(sizeof(float))));
+  }
+  /// Null at first.
+  std::byte* bytes() { return data_.get(); }
+  const std::byte* bytes() const { return data_.get(); }
 
  private:
-  hwy::AlignedFreeUniquePtr<float[]> data_;
+  void Grow(int64_t count);
+
+  hwy::AlignedFreeUniquePtr<std::byte[]> data_;
   int64_t size_ = 0;
 };
 
