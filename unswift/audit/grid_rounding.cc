@@ -43,8 +43,11 @@ constexpr double kProbesApart = 5e-4;
 // Standard deviation of the coefficient that is allowed for then: the fit may be worse than it
 // looks.
 constexpr double kLeastProbed = 0.01;
-// Share of contradicted rows above which other coefficients are tried.
-constexpr float kDoubtful = 0.12f;
+// Share of contradicted rows above which other coefficients are tried, and up to which one that was
+// tried is as good as any.
+constexpr float kDoubtful = 0.1f, kGoodEnough = 0.02f;
+// What a contradicted row speaks against a coefficient, in nats.
+constexpr double kContradictedRow = 2.0;
 
 double DoubtOf(const UnitModel& unit) {
   return kLeastDoubt + kDoubt * std::min(unit.fit.residual, 1.0);
@@ -345,20 +348,22 @@ void GridRounding::Probe(int lane, float contradicted) {
   const auto candidates = CoefficientsOf(lane, {guess, doubt, kMostProbed, kProbesApart});
   if (probe_ == nullptr) probe_ = std::make_unique<GridRounding>(facts_);
   probe_->Repeat(*block_, lane, units_[lane]);
-  float least = std::min(contradicted, OrderConsistency::kConsistent);
-  for (size_t first = 0; first < candidates.size() && least > kDoubtful; first += kAuditLanes) {
+  const float acceptable = std::min(contradicted, OrderConsistency::kConsistent);
+  Trial best;
+  for (size_t first = 0; first < candidates.size(); first += kAuditLanes) {
     const size_t count = std::min<size_t>(kAuditLanes, candidates.size() - first);
     const auto some = std::span(candidates).subspan(first, count);
     for (const bool lowest_alone : {false, true}) {
-      const Trial trial = probe_->TryAll(guess, some, lowest_alone);
-      if (trial.contradicted >= least) continue;
-      least = trial.contradicted;
+      const Trial trial = probe_->TryAll(guess, some, acceptable, lowest_alone);
+      if (trial.cost >= best.cost) continue;
+      best = trial;
       // Where the orders cancel, the lowest is a better estimate than all of them together.
       kept_lowest_[lane] = probe_->lowest_[trial.lane];
       kept_[lane] = OrderValues{1.0 / kept_lowest_[lane]};
       moved_[lane] = true;
       Agree(lane, probe_->consistency_->prediction(), trial.lane);
     }
+    if (best.contradicted <= kGoodEnough) break;
   }
 }
 
@@ -382,7 +387,7 @@ void GridRounding::Repeat(const ThetaBlock& block, int lane, const UnitModel& un
 
 GridRounding::Trial GridRounding::TryAll(double guess,
                                          std::span<const CoefficientEstimate> candidates,
-                                         bool lowest_alone) {
+                                         float acceptable, bool lowest_alone) {
   alignas(64) LaneFloats scale, score, contradicted;
   for (size_t lane = 0; lane < kAuditLanes; ++lane) {
     lowest_[lane] = candidates[lane < candidates.size() ? lane : 0].coefficient;
@@ -396,8 +401,16 @@ GridRounding::Trial GridRounding::TryAll(double guess,
     Try(scale, true, score);
   }
   consistency_->Settle(*block_, units_, estimate_.data(), snapped_.data(), contradicted);
-  const auto best = std::min_element(contradicted, contradicted + kAuditLanes);
-  return {static_cast<int>(best - contradicted), *best};
+  LearnErrors();
+  Trial best;
+  for (size_t lane = 0; lane < candidates.size(); ++lane) {
+    const double rows = contradicted[lane] * static_cast<double>(block_->rows);
+    const double cost =
+        unexplained_[lane] - candidates[lane].log_likelihood + kContradictedRow * rows;
+    if (contradicted[lane] >= acceptable || cost >= best.cost) continue;
+    best = {static_cast<int>(lane), contradicted[lane], cost};
+  }
+  return best;
 }
 
 void GridRounding::KeepAgreement() {

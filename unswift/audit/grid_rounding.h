@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <span>
 #include <vector>
@@ -68,11 +69,13 @@ class GridRounding {
   void Repeat(const ThetaBlock& block, int lane, const UnitModel& unit);
   struct Trial {
     int lane = 0;
-    float contradicted = 1.0f;  ///< share of rows
+    float contradicted = 1.0f;                              ///< share of rows
+    double cost = std::numeric_limits<double>::infinity();  ///< nats; infinite: none will do
   };
-  /// The coefficient that the orders contradict least. lowest_alone: starts from the lowest order's
-  /// numbers, without the others.
-  Trial TryAll(double guess, std::span<const CoefficientEstimate> candidates, bool lowest_alone);
+  /// The likeliest coefficient of those that the orders contradict in less than an acceptable share
+  /// of rows. lowest_alone: starts from the lowest order's numbers, without the others.
+  Trial TryAll(double guess, std::span<const CoefficientEstimate> candidates, float acceptable,
+               bool lowest_alone);
   /// Moves the weights of the whole block to where the orders agree.
   void KeepAgreement();
   std::span<const float> Finish();
