@@ -154,6 +154,68 @@ TEST_P(BlockKernels, SumOfRows) {
   }
 }
 
+TEST_P(BlockKernels, WeightedLogs) {
+  Random random(8);
+  std::vector<float> weight(1100), value(weight.size());
+  double want = 0.0, size = 0.0;
+  for (size_t i = 0; i < weight.size(); ++i) {
+    weight[i] = i % 7 == 0 ? 0.0f : static_cast<float>(random.NextBelow(30));
+    value[i] = static_cast<float>(std::exp(-12.0 * random.NextUniform()));
+    want += weight[i] * std::log(static_cast<double>(value[i]));
+    size += std::abs(weight[i] * std::log(static_cast<double>(value[i])));
+  }
+  EXPECT_NEAR(WeightedLogs(weight, value), want, 16 * kUnitRoundoff * size);
+}
+
+TEST_P(BlockKernels, RelativeSlopesOfTheLowestOrder) {
+  LaneFloats floor;
+  std::fill_n(floor, kAuditLanes, 0.02f);
+  LaneDoubles rows, slope;
+  RelativeSlopes(block_, 1, w_.data(), floor, rows, &slope);
+  for (int lane = 0; lane < kAuditLanes; ++lane) {
+    double sum = 0.0, size = 0.0, used = 0.0;
+    for (int64_t i = 0; i < kRows; ++i) {
+      const double w = w_[i * kAuditLanes + lane];
+      if (!(std::abs(w) > floor[lane])) continue;
+      sum += theta(i, 0, lane) / w, size += std::abs(theta(i, 0, lane) / w), ++used;
+    }
+    EXPECT_EQ(rows[lane], used);
+    EXPECT_NEAR(slope[lane], sum / used, 70 * kUnitRoundoff * size / used);
+  }
+}
+
+TEST_P(BlockKernels, AgreeingCoefficients) {
+  // Coefficients 1 + (place - 1 - 50) / 10,000 around 1, tried on numbers of 8 significant bits.
+  CoefficientGrid grid;
+  grid.places = 100, grid.places_per_unit = 1e4f;
+  std::fill_n(grid.centre, kAuditLanes, 1.0f);
+  w_[3] = 0.0f;
+  for (int64_t i = 0; i < kRows; ++i) {
+    for (int lane = 0; lane < kAuditLanes; ++lane) {
+      float& stored = values_[i * kOrders * kAuditLanes + lane];
+      std::byte bits[2];
+      stored = w_[i * kAuditLanes + lane] * 1.002f;
+      RowFromF32(DType::kBF16, {&stored, 1}, bits);
+      RowToF32(DType::kBF16, bits, {&stored, 1});
+    }
+  }
+  std::vector<int32_t> first(kRows * kAuditLanes), last(first.size());
+  AgreeingCoefficients(block_, 7, w_.data(), grid, first.data(), last.data());
+  for (size_t i = 0; i < first.size(); ++i) {
+    if (i == 3) {
+      EXPECT_EQ(first[i], -1);
+      continue;
+    }
+    const double w = w_[i], stored = theta(i / kAuditLanes, 0, i % kAuditLanes);
+    const double half = std::ldexp(1.0, std::ilogb(stored) - 8) / std::abs(w);
+    const double middle = 51.0 + (stored / w - 1.0) * 1e4;
+    EXPECT_NEAR(first[i], std::clamp(middle - 1e4 * half, 0.0, 101.0), 1.01) << i;
+    EXPECT_NEAR(last[i], std::clamp(middle + 1e4 * half, 0.0, 101.0), 1.01) << i;
+    EXPECT_LE(first[i], 71);  // the coefficient that they were made with is among them
+    EXPECT_GE(last[i], 70);
+  }
+}
+
 TEST_P(BlockKernels, WidenBlocksPutsUnitsSideBySide) {
   // Two blocks; the first order has 27 units, the second only 9.
   constexpr int64_t kUnits = 27, kCols = 40, kTall = 13;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 #include "unswift/audit/block_kernels.h"
 #include "unswift/audit/lowest_order.h"
@@ -463,6 +464,25 @@ HWY_ATTR void SumOfRows(const float* rows, int64_t stride, std::span<const float
     }
     std::copy_n(part, count, sum.data() + begin);
   }
+}
+
+HWY_ATTR double WeightedLogs(std::span<const float> weight, std::span<const float> value) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const hn::CappedTag<float, kAuditLanes> d;
+  constexpr size_t kSome = 64;  // summed in float32
+  double total = 0.0;
+  for (size_t begin = 0; begin < weight.size(); begin += kSome) {
+    const size_t end = std::min(begin + kSome, weight.size());
+    auto sum = hn::Zero(d);
+    size_t i = begin;
+    for (; i + hn::Lanes(d) <= end; i += hn::Lanes(d)) {
+      const auto log = hn::Log(d, hn::LoadU(d, value.data() + i));
+      sum = hn::MulAdd(hn::LoadU(d, weight.data() + i), log, sum);
+    }
+    total += hn::GetLane(hn::SumOfLanes(d, sum));
+    for (; i < end; ++i) total += static_cast<double>(weight[i]) * std::log(value[i]);
+  }
+  return total;
 }
 
 }  // namespace HWY_NAMESPACE

@@ -17,6 +17,7 @@ HWY_EXPORT(RelativeRounding);
 HWY_EXPORT(RelativeSlopes);
 HWY_EXPORT(ScanForGrid);
 HWY_EXPORT(SumOfRows);
+HWY_EXPORT(WeightedLogs);
 HWY_EXPORT(WidenBlocks);
 
 void WidenBlocks(const MatrixView& theta, const ThetaColumns& columns, float* out) {
@@ -69,6 +70,10 @@ void ScanForGrid(const float* w, const GridScan& scan, LaneFloats& best_scale,
 void SumOfRows(const float* rows, int64_t stride, std::span<const float> weight,
                std::span<float> sum) {
   HWY_DYNAMIC_DISPATCH(SumOfRows)(rows, stride, weight, sum);
+}
+
+double WeightedLogs(std::span<const float> weight, std::span<const float> value) {
+  return HWY_DYNAMIC_DISPATCH(WeightedLogs)(weight, value);
 }
 
 }  // namespace unswift

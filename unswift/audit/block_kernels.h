@@ -97,4 +97,8 @@ void ScanForGrid(const float* w, const GridScan& scan, LaneFloats& best_scale,
 void SumOfRows(const float* rows, int64_t stride, std::span<const float> weight,
                std::span<float> sum);
 
+/// sum_i weight[i] log(value[i]), values positive; logarithms in float32, within a few of its
+/// steps.
+double WeightedLogs(std::span<const float> weight, std::span<const float> value);
+
 }  // namespace unswift

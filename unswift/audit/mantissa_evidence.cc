@@ -31,6 +31,12 @@ constexpr double kNearPower = 0.08;
 // How many deviations (and nats) below the expected likelihood is still plausible.
 constexpr double kPlausible = 8.0, kSlack = 20.0;
 
+/// Nearest integer, halves to even, of a number below 2^51: without a call for each.
+int RoundToEven(double value) {
+  constexpr double kIntegersOnly = 0x1.8p52;
+  return static_cast<int>((value + kIntegersOnly) - kIntegersOnly);
+}
+
 int64_t Modulo(int64_t value, int64_t by) { return (value % by + by) % by; }
 
 /// The best coefficients of a list, none near a better one.
@@ -75,8 +81,11 @@ MantissaEvidence::MantissaEvidence(int theta_bits, int weight_bits)
       table_(static_cast<size_t>(kBins) * 2 * kSteps) {
   const int weights = 1 << weight_bits, per_bin = (1 << theta_bits) / kBins;
   // Logarithms of weights are spread about evenly over an octave.
-  for (int m = 0; m < weights; ++m) prior_.push_back(std::log2(1.0 + 1.0 / (weights + m)));
-  std::vector<double> share;
+  for (int m = 0; m < weights; ++m) {
+    const double prior = std::log2(1.0 + 1.0 / (weights + m));
+    prior_.push_back(static_cast<float>((1.0 - kUnexplained) * prior));
+  }
+  std::vector<float> share;
   for (int step = 0; step < kSteps; ++step) {
     Shares(std::exp2(static_cast<double>(step) / kSteps), share);
     for (int bin = 0; bin < kBins; ++bin) {
@@ -88,16 +97,16 @@ MantissaEvidence::MantissaEvidence(int theta_bits, int weight_bits)
   }
 }
 
-void MantissaEvidence::Shares(double coefficient, std::vector<double>& share) const {
+void MantissaEvidence::Shares(double coefficient, std::vector<float>& share) const {
   const int mantissas = 1 << theta_bits_, weights = 1 << weight_bits_;
   int exponent = 0;
   const double c = 2.0 * std::frexp(std::abs(coefficient), &exponent);  // in [1, 2)
-  share.assign(mantissas, kUnexplained / mantissas);
+  share.assign(mantissas, static_cast<float>(kUnexplained / mantissas));
   for (int m = 0; m < weights; ++m) {
     double product = c * (1.0 + static_cast<double>(m) / weights);
-    if (product >= 2.0) product *= 0.5;
-    const auto mantissa = static_cast<int>(std::nearbyint((product - 1.0) * mantissas));
-    share[mantissa % mantissas] += (1.0 - kUnexplained) * prior_[m];
+    product = product >= 2.0 ? 0.5 * product : product;
+    const int mantissa = RoundToEven((product - 1.0) * mantissas);
+    share[mantissa & (mantissas - 1)] += prior_[m];
   }
 }
 
@@ -115,21 +124,17 @@ MantissaEvidence::Counts MantissaEvidence::Count(std::span<const float> theta,
 }
 
 double MantissaEvidence::LogLikelihood(const Counts& counts, double coefficient,
-                                       std::vector<double>& share) const {
+                                       std::vector<float>& share) const {
   Shares(coefficient, share);
-  double sum = 0.0;
-  for (size_t i = 0; i < counts.size(); ++i) {
-    if (counts[i] > 0.0f) sum += counts[i] * std::log(static_cast<float>(share[i]));
-  }
-  return sum;
+  return WeightedLogs(counts, share);
 }
 
 bool MantissaEvidence::IsPlausible(const Counts& counts, double coefficient) const {
-  std::vector<double> share;
+  std::vector<float> share;
   Shares(coefficient, share);
   double rows = 0.0, likelihood = 0.0, expected = 0.0, square = 0.0;
   for (size_t i = 0; i < counts.size(); ++i) {
-    const double log_share = std::log(share[i]);
+    const double log_share = std::log(static_cast<double>(share[i]));
     rows += counts[i], likelihood += counts[i] * log_share;
     expected += share[i] * log_share, square += share[i] * log_share * log_share;
   }
@@ -158,7 +163,7 @@ std::vector<CoefficientEstimate> MantissaEvidence::Sharpen(const Counts& counts,
   const float best = *std::max_element(ranked.begin(), ranked.end());
   const float enough = std::max(best - kConvincing, ranked[last]);
   std::vector<CoefficientEstimate> all;
-  std::vector<double> share;
+  std::vector<float> share;
   for (size_t i = 0; i < window.evidence.size(); ++i) {
     if (window.evidence[i] < enough) continue;
     for (const double fine : {-kFineStep, 0.0, kFineStep}) {

@@ -64,15 +64,16 @@ class MantissaEvidence {
   MantissaEvidence(int theta_bits, int weight_bits);
   Counts Count(std::span<const float> theta, int64_t stride) const;
   /// Share of each mantissa that a coefficient makes, [1 << theta_bits].
-  void Shares(double coefficient, std::vector<double>& share) const;
-  double LogLikelihood(const Counts& counts, double coefficient, std::vector<double>& share) const;
+  void Shares(double coefficient, std::vector<float>& share) const;
+  double LogLikelihood(const Counts& counts, double coefficient, std::vector<float>& share) const;
   struct Window;
   std::vector<CoefficientEstimate> Sharpen(const Counts& counts, const Window& window,
                                            const CoefficientSearch& search) const;
   bool IsPlausible(const Counts& counts, double coefficient) const;
 
   const int theta_bits_, weight_bits_;
-  std::vector<double> prior_;  // [1 << weight_bits], share of each mantissa of the weights
+  // [1 << weight_bits], share of each mantissa of the weights, in what can be explained.
+  std::vector<float> prior_;
   // Log of the share of each bin; two octaves, so that any window is contiguous.
   std::vector<float> table_;  // [kBins, 2 kSteps]
 };
