@@ -40,9 +40,8 @@ std::vector<std::vector<int32_t>> PromptIds(const std::filesystem::path& directo
 
 struct Comparison {
   GreedyResult greedy;
-  /// Over the collapsed model: collapsed, release, original. Empty when a recovered unit is so
-  /// wrong that the model does not agree with itself (MeasureSpeed's check).
-  std::vector<double> decode_slowdown;
+  /// Of the collapsed model, the release, the original; ratios are to the first.
+  SpeedResult speeds;
 };
 
 Result<Comparison> Compare(const AuditTarget& target, const Model& collapsed) {
@@ -68,11 +67,8 @@ Result<Comparison> Compare(const AuditTarget& target, const Model& collapsed) {
   speed.new_tokens = std::clamp<int64_t>(context / 4, 1, 16);
   speed.repetitions = 5;
   speed.measure_bandwidth = false;
-  if (const Result<SpeedResult> speeds = MeasureSpeed(decoders, speed)) {
-    comparison.decode_slowdown = speeds->decode_slowdown;
-  } else if (speeds.error().code != ErrorCode::kInvalidData) {
-    return tl::unexpected(speeds.error());
-  }
+  speed.refuse_disagreement = false;
+  UNSWIFT_ASSIGN_OR_RETURN(comparison.speeds, MeasureSpeed(decoders, speed));
   return comparison;
 }
 
@@ -92,15 +88,15 @@ Result<AttackResult> Collapse(const AuditTarget& target) {
                     {"greedy_equal_tokens", greedy.equal_tokens}};
   result.seconds = target.recovery_seconds +
                    std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const std::vector<double>& slowdown = comparison.decode_slowdown;
-  std::string speed = "does not agree with itself, so that no speed was measured";
-  if (!slowdown.empty()) {
-    result.speedup = slowdown[1];
-    speed = fmt::format("decodes {:.2f}x as fast as the release", slowdown[1]);
-  }
+  const std::vector<double>& slowdown = comparison.speeds.decode_slowdown;
+  result.speedup = slowdown[1];
+  std::string speed = fmt::format("decodes {:.2f}x as fast as the release", slowdown[1]);
   if (slowdown.size() > 2) {
     result.details["speed_over_original"] = slowdown[2];
     speed += fmt::format(" ({:.2f}x the original's speed)", slowdown[2]);
+  }
+  if (!comparison.speeds.models[0].agrees) {
+    speed += " but, with a recovered unit far off, does not agree with itself";
   }
   result.verdict = fmt::format("a plain model {}, with {} of {} greedy tokens equal", speed,
                                greedy.equal_tokens, greedy.tokens);

@@ -186,6 +186,11 @@ Result<ExitStatus> RunProtect(CommandLine& line, const ProtectFlags& flags) {
   UNSWIFT_RETURN_IF_ERROR(CheckProtectTarget(flags.model, flags.output, flags.force));
   UNSWIFT_ASSIGN_OR_RETURN(const ProtectOptions options, OptionsOf(flags, original.config()));
   UNSWIFT_ASSIGN_OR_RETURN(const ModelStatistics statistics, StatisticsFor(line, flags));
+  if (options.basis == SeriesBasis::kTaylor && options.theta_dtype != DType::kF32) {
+    line.Note(
+        "the terms of a Taylor series cancel: rounded to 16 bits or fewer, such a release rarely "
+        "holds; see 'unswift verify', or take --basis chebyshev");
+  }
   std::optional<MarkedOriginal> marked;
   if (flags.registry) {
     UNSWIFT_ASSIGN_OR_RETURN(MarkedOriginal made, MarkOriginal(line, flags, original));

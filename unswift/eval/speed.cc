@@ -62,7 +62,8 @@ class Candidate {
     }
     // Decoding never rounds activations to bf16 (2^-9 each), prefill does when asked to.
     const bool rounds = decoder_.options().activations == ActivationPrecision::kBF16;
-    if (!(difference <= (rounds ? 2e-2 : 1e-3) * largest)) {
+    agrees_ = difference <= (rounds ? 2e-2 : 1e-3) * largest;  // not with NaN
+    if (!agrees_ && options_.refuse_disagreement) {
       return MakeError(ErrorCode::kInvalidData,
                        "[bench] decode and prefill disagree: logits differ by {:.3g}", difference);
     }
@@ -100,6 +101,7 @@ class Candidate {
     speed.weight_bytes_per_token = decoder_.model().weight_bytes_per_token();
     speed.gigabytes_per_second = static_cast<double>(speed.weight_bytes_per_token) *
                                  speed.decode_tokens_per_second.median / 1e9;
+    speed.agrees = agrees_;
     return speed;
   }
 
@@ -121,6 +123,7 @@ class Candidate {
   std::vector<int32_t> prompt_;
   std::vector<float> logits_;
   std::unique_ptr<KvCache> cache_;
+  bool agrees_ = false;
 };
 
 double MedianRatio(const std::vector<double>& times, const std::vector<double>& base) {

@@ -16,6 +16,7 @@ struct SpeedOptions {
   int64_t new_tokens = 128;
   int repetitions = 5;
   bool measure_bandwidth = true;
+  bool refuse_disagreement = true;  ///< else it is only reported, as ModelSpeed::agrees
 };
 
 struct Spread {
@@ -28,6 +29,7 @@ struct ModelSpeed {
   Spread prefill_attention_share;  ///< of prefill's time, in the attention kernel
   int64_t weight_bytes_per_token = 0;
   double gigabytes_per_second = 0.0;  ///< weight bytes per token x decode median
+  bool agrees = true;                 ///< decode's logits are prefill's
 };
 
 struct SpeedResult {
@@ -39,8 +41,9 @@ struct SpeedResult {
 };
 
 /// Decodes after a prompt of prompt_tokens pseudo-random ids. Every model is checked first: its
-/// logits must be finite and its decode of the last of the first 64 tokens must agree with
-/// prefill's. Errors: kInvalidArgument (context too short), kInvalidData (the check failed).
+/// decode of the last of the first 64 tokens must agree with prefill's, with finite logits. (A
+/// release whose series cancels to noise does not.) Errors: kInvalidArgument (context too short),
+/// kInvalidData (refused).
 Result<SpeedResult> MeasureSpeed(std::span<Decoder* const> decoders, const SpeedOptions& options,
                                  const ProgressFn& progress = {});
 
