@@ -64,8 +64,8 @@ Result<Comparison> Compare(const AuditTarget& target, const Model& collapsed) {
                                          std::clamp<int64_t>(room, 1, kNewTokens)));
   SpeedOptions speed;
   speed.prompt_tokens = std::clamp<int64_t>(context / 4, 2, 8);
-  speed.new_tokens = std::clamp<int64_t>(context / 4, 1, 16);
-  speed.repetitions = 5;
+  speed.new_tokens = std::clamp<int64_t>(context / 4, 1, 6);
+  speed.repetitions = 7;
   speed.measure_bandwidth = false;
   speed.refuse_disagreement = false;
   UNSWIFT_ASSIGN_OR_RETURN(comparison.speeds, MeasureSpeed(decoders, speed));
