@@ -31,6 +31,10 @@ constexpr double kDoubt = 0.6, kLeastDoubt = 5e-5;
 constexpr double kTrust = 1e-3;
 // With a fit this good the scale is known to within a fraction of a step.
 constexpr double kGoodFit = 0.02;
+// Standard deviations of a coefficient that are searched.
+constexpr double kReach = 5.0;
+// ... but no farther in one scan of exact numbers; beyond, counts of mantissas are cheaper.
+constexpr double kWidestExact = 0.15;
 // A grid looks the same an octave up or down: half of one each way is everything.
 constexpr double kHalfOctave = 0.3466;
 constexpr int kLearningRounds = 3;
@@ -279,19 +283,41 @@ std::vector<CoefficientEstimate> GridRounding::CoefficientsOf(
   return evidence_->Estimate(theta, stride, search);
 }
 
+void GridRounding::ExactCoefficients(LaneDoubles& c, LaneFloats& score) {
+  alignas(64) LaneFloats width, scale;
+  for (int lane = 0; lane < kAuditLanes; ++lane) {
+    const double doubt = units_[lane].dead ? 0.0 : DoubtOf(units_[lane]);
+    width[lane] = static_cast<float>(std::clamp(kReach * doubt, 2e-3, kWidestExact));
+  }
+  for (int64_t i = 0; i < block_->rows; ++i) {
+    for (int lane = 0; lane < kAuditLanes; ++lane) {
+      estimate_[i * kAuditLanes + lane] = static_cast<float>(block_->at(i)[lane] / guess_[lane]);
+    }
+  }
+  ScanForGrid(estimate_.data(), MakeScan(width), scale, score);
+  for (int lane = 0; lane < kAuditLanes; ++lane) c[lane] = guess_[lane] * scale[lane];
+}
+
 void GridRounding::RoundByEvidence() {
   Project(*block_, kept_);
   LowestCoefficients(estimate_, guess_);
   std::array<std::vector<CoefficientEstimate>, kAuditLanes> found;
+  LaneDoubles exact;
+  alignas(64) LaneFloats scale, score;
+  std::fill_n(score, kAuditLanes, kOnGrid);
+  if (facts_.series->theta.dtype == DType::kF32) ExactCoefficients(exact, score);
   size_t tries = 1;
   for (int lane = 0; lane < block_->num_units; ++lane) {
     if (units_[lane].dead) continue;
-    found[lane] = CoefficientsOf(lane, {guess_[lane], DoubtOf(units_[lane]), kAlternatives});
+    if (score[lane] < kResolved) {
+      found[lane] = {{.coefficient = exact[lane], .plausible = true}};
+    } else {
+      found[lane] = CoefficientsOf(lane, {guess_[lane], DoubtOf(units_[lane]), kAlternatives});
+    }
     tries = std::max(tries, found[lane].size());
   }
   std::array<double, kAuditLanes> least_cost;
   least_cost.fill(std::numeric_limits<double>::infinity());
-  alignas(64) LaneFloats scale, score;
   for (size_t t = 0; t < tries; ++t) {
     for (int lane = 0; lane < kAuditLanes; ++lane) {
       const auto& all = found[lane];

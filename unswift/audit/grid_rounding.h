@@ -40,6 +40,9 @@ class GridRounding {
   /// Where a scan looks for the scale of an estimate.
   enum class Search { kTrusting, kNarrow, kUnit, kOctave, kHere };
 
+  /// Of f32 theta, whose lowest order is w c to the last bit, nearly: the coefficient near the
+  /// guess with which it lies on the weights' grid, and how well it does.
+  void ExactCoefficients(LaneDoubles& c, LaneFloats& score);
   void RoundByEvidence();
   void RoundByScans();
   void Project(const ThetaBlock& block, const BlockVectors& q);

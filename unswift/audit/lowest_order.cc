@@ -8,6 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "unswift/audit/mantissa_evidence.h"
+
 namespace unswift {
 namespace {
 
@@ -59,7 +61,9 @@ double MostAgreed(std::span<const int32_t> first, std::span<const int32_t> last,
 
 }  // namespace
 
-float LeastRegular(int theta_bits) { return theta_bits == 10 ? 0x1p-14f : 0x1p-110f; }
+float LeastRegular(int theta_bits) {
+  return theta_bits == MantissaBits(DType::kF16) ? 0x1p-14f : 0x1p-110f;
+}
 
 void SharpenLowestOrder(const ThetaBlock& block, int theta_bits, const float* snapped,
                         LaneDoubles& coefficient) {

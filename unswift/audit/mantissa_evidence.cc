@@ -60,16 +60,15 @@ std::vector<CoefficientEstimate> BestApart(std::vector<CoefficientEstimate> all,
 int MantissaBits(DType dtype) { return dtype == DType::kBF16 ? 7 : dtype == DType::kF16 ? 10 : 0; }
 
 const MantissaEvidence* MantissaEvidence::For(DType theta, DType weight) {
-  // Exact products are told apart by as many bits as those of f16.
-  const int theta_bits = theta == DType::kF32 ? MantissaBits(DType::kF16) : MantissaBits(theta);
+  const int theta_bits = theta == DType::kF32 ? kExactBits : MantissaBits(theta);
   const int weight_bits = MantissaBits(weight);
   if (theta_bits == 0 || weight_bits == 0) return nullptr;
   struct Slot {
     std::once_flag once;
     std::unique_ptr<const MantissaEvidence> made;
   };
-  static std::array<Slot, 4> slots;
-  Slot& slot = slots[(theta_bits == 7 ? 0 : 2) + (weight_bits == 7 ? 0 : 1)];
+  static std::array<Slot, 16 * 16> slots;
+  Slot& slot = slots[16 * theta_bits + weight_bits];
   std::call_once(slot.once,
                  [&] { slot.made.reset(new MantissaEvidence(theta_bits, weight_bits)); });
   return slot.made.get();

@@ -18,6 +18,8 @@ namespace unswift {
 
 /// Explicit bits of a 16-bit type's mantissa; 0 for others, whose numbers form no coarse grid.
 int MantissaBits(DType dtype);
+/// Bits that are looked at of f32 numbers, whose products are nearly exact.
+inline constexpr int kExactBits = 12;
 
 struct CoefficientEstimate {
   double coefficient = 0.0;
