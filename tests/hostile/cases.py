@@ -104,7 +104,8 @@ CASES = [
     # tokenizer.json
     ("empty", "tokenizer", b"", 2, "tokenizer.json"),
     ("no model", "tokenizer", b"{}", 2, "model"),
-    ("other model", "tokenizer", tokenizer(model={"type": "Unigram"}), 2, "Unigram"),
+    ("other model", "tokenizer", tokenizer(model={"type": "WordPiece"}), 2, "WordPiece"),
+    ("piece without a score", "tokenizer", tokenizer(model={"type": "Unigram", "unk_id": 0, "vocab": [["a"]]}), 2, "score"),
     ("id of 2^62", "tokenizer", tokenizer(model={"type": "BPE", "vocab": {"a": 2**62}, "merges": []}), 2, "tokenizer.json"),
     ("negative id", "tokenizer", tokenizer(model={"type": "BPE", "vocab": {"a": -1}, "merges": []}), 2, "tokenizer.json"),
     ("merge of unknown tokens", "tokenizer", tokenizer(

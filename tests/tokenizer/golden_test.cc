@@ -73,6 +73,27 @@ TEST(TokenizerGoldens, MistralWithMetaspaceEqualsTheReference) {
   CheckVectors(MustMake(document), directory / "vectors_metaspace.jsonl");
 }
 
+// Made by scripts/make_tokenizer_fixtures.
+class UnigramGolden : public testing::TestWithParam<const char*> {};
+
+TEST_P(UnigramGolden, EqualsTheReference) {
+  const fs::path file = std::string("tests/golden/tokenizers/unigram_") + GetParam() + ".json";
+  const Json golden = ReadJson(file).value();
+  const Tokenizer tokenizer = MustMake(golden.at("tokenizer"));
+  ASSERT_GT(golden.at("vectors").size(), 100u);
+  for (const Json& vector : golden.at("vectors")) {
+    const std::string text = vector.at("text");
+    SCOPED_TRACE(text);
+    const Ids ids = vector.at("ids");
+    EXPECT_EQ(MustEncode(tokenizer, text), ids);
+    EXPECT_EQ(tokenizer.Decode(ids, false), vector.at("decoded"));
+    EXPECT_EQ(StreamDecode(tokenizer, ids, false), vector.at("decoded"));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, UnigramGolden, testing::Values("metaspace", "bytes", "whole_text"),
+                         [](const auto& info) { return std::string(info.param); });
+
 class ModelPrompts : public testing::TestWithParam<const char*> {};
 
 TEST_P(ModelPrompts, EqualTheReference) {

@@ -117,7 +117,7 @@ TEST(Tokenizer, OpenNamesTheFile) {
   const Result<Tokenizer> missing = Tokenizer::Open(directory.path());
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code, ErrorCode::kNotFound);
-  WriteTextFile(directory / "tokenizer.json", R"({"model": {"type": "Unigram"}})");
+  WriteTextFile(directory / "tokenizer.json", R"({"model": {"type": "WordPiece"}})");
   const Result<Tokenizer> unsupported = Tokenizer::Open(directory.path());
   ASSERT_FALSE(unsupported);
   EXPECT_THAT(unsupported.error().message, HasSubstr((directory / "tokenizer.json").string()));

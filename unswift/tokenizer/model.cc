@@ -6,6 +6,7 @@
 #include "unswift/io/json.h"
 #include "unswift/io/text.h"
 #include "unswift/tokenizer/bpe.h"
+#include "unswift/tokenizer/unigram.h"
 
 namespace unswift {
 namespace {
@@ -44,6 +45,7 @@ class WordLevelModel final : public Model {
 
 constexpr std::array kModels = {
     PartRow<Model>{"BPE", &MakeBpeModel},
+    PartRow<Model>{"Unigram", &MakeUnigramModel},
     PartRow<Model>{"WordLevel", &WordLevelModel::Make},
 };
 
