@@ -56,13 +56,15 @@ class Candidate {
     UNSWIFT_RETURN_IF_ERROR(Prefill(decoder_, *cache_, ids.first(ids.size() - 1)));
     UNSWIFT_RETURN_IF_ERROR(Step(ids.back()));
     double difference = 0.0, largest = 1.0;
+    bool finite = true;
     for (size_t i = 0; i < expected.size(); ++i) {
+      finite &= std::isfinite(expected[i]) && std::isfinite(logits_[i]);
       difference = std::max(difference, std::abs(static_cast<double>(expected[i]) - logits_[i]));
       largest = std::max(largest, std::abs(static_cast<double>(expected[i])));
     }
     // Decoding never rounds activations to bf16 (2^-9 each), prefill does when asked to.
     const bool rounds = decoder_.options().activations == ActivationPrecision::kBF16;
-    agrees_ = difference <= (rounds ? 2e-2 : 1e-3) * largest;  // not with NaN
+    agrees_ = finite && difference <= (rounds ? 2e-2 : 1e-3) * largest;
     if (!agrees_ && options_.refuse_disagreement) {
       return MakeError(ErrorCode::kInvalidData,
                        "[bench] decode and prefill disagree: logits differ by {:.3g}", difference);
