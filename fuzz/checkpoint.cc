@@ -23,8 +23,6 @@ std::string Shard(const std::vector<std::string>& names) {
   return bytes + header + std::string(4 * names.size(), '\1');
 }
 
-std::span<const std::byte> AsBytes(std::string_view text) { return std::as_bytes(std::span(text)); }
-
 }  // namespace
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -35,9 +33,9 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view shard =
       end == input.npos ? std::string_view(second) : input.substr(end + 1);
   const FileSet model("fuzz",
-                      {{"model.safetensors.index.json", AsBytes(index)},
-                       {"1.safetensors", AsBytes(first)},
-                       {"2.safetensors", AsBytes(shard)}},
+                      {{"model.safetensors.index.json", std::as_bytes(std::span(index))},
+                       {"1.safetensors", std::as_bytes(std::span(first))},
+                       {"2.safetensors", std::as_bytes(std::span(shard))}},
                       nullptr);
   const Result<Checkpoint> checkpoint = Checkpoint::Open(model);
   if (!checkpoint) return 0;

@@ -31,9 +31,8 @@ constexpr double kDoubt = 0.6, kLeastDoubt = 5e-5;
 constexpr double kTrust = 1e-3;
 // With a fit this good the scale is known to within a fraction of a step.
 constexpr double kGoodFit = 0.02;
-// Standard deviations of a coefficient that are searched.
-constexpr double kReach = 5.0;
-// ... but no farther in one scan of exact numbers; beyond, counts of mantissas are cheaper.
+// The farthest that exact numbers are scanned for a coefficient; beyond, counts of mantissas are
+// cheaper.
 constexpr double kWidestExact = 0.15;
 // A grid looks the same an octave up or down: half of one each way is everything.
 constexpr double kHalfOctave = 0.3466;
@@ -287,7 +286,7 @@ void GridRounding::ExactCoefficients(LaneDoubles& c, LaneFloats& score) {
   alignas(64) LaneFloats width, scale;
   for (int lane = 0; lane < kAuditLanes; ++lane) {
     const double doubt = units_[lane].dead ? 0.0 : DoubtOf(units_[lane]);
-    width[lane] = static_cast<float>(std::clamp(kReach * doubt, 2e-3, kWidestExact));
+    width[lane] = static_cast<float>(std::clamp(kDoubtsSearched * doubt, 2e-3, kWidestExact));
   }
   for (int64_t i = 0; i < block_->rows; ++i) {
     for (int lane = 0; lane < kAuditLanes; ++lane) {

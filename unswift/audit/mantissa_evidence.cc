@@ -17,8 +17,6 @@ namespace {
 // Share of entries that no coefficient explains: the table's are off by up to half a step, and some
 // weights are subnormal.
 constexpr double kUnexplained = 0.02;
-// How far from the guess to look, in units of its doubt.
-constexpr double kReach = 5.0;
 // A coefficient that is this much likelier than all others, in nats, is the one.
 constexpr float kConvincing = 40.0f;
 // Else all that are not less likely by as much are looked at with all bits of the mantissas, in
@@ -195,7 +193,7 @@ std::vector<CoefficientEstimate> MantissaEvidence::Estimate(std::span<const floa
   Window window;
   window.centre = std::log2(std::abs(search.guess)) * kSteps;
   window.deviation = search.doubt / std::log(2.0) * kSteps;
-  const double reach = std::clamp(kReach * window.deviation, 2.0, 0.5 * kSteps);
+  const double reach = std::clamp(kDoubtsSearched * window.deviation, 2.0, 0.5 * kSteps);
   window.first = std::ceil(window.centre - reach);
   window.evidence.resize(static_cast<size_t>(std::floor(window.centre + reach) - window.first) + 1);
   const int64_t column = Modulo(static_cast<int64_t>(window.first), kSteps);

@@ -30,6 +30,9 @@ struct CoefficientEstimate {
   bool plausible = false;
 };
 
+/// How far from a guess a coefficient is looked for, in units of its doubt.
+inline constexpr double kDoubtsSearched = 5.0;
+
 /// Where to look for a coefficient, and how many to name.
 struct CoefficientSearch {
   double guess = 1.0;

@@ -10,6 +10,7 @@
 
 #include "unswift/io/text.h"
 #include "unswift/tokenizer/bpe_merges.h"
+#include "unswift/tokenizer/byte_tokens.h"
 #include "unswift/tokenizer/utf8.h"
 
 namespace unswift {
@@ -90,8 +91,6 @@ class CharacterTable {
   std::unordered_map<char32_t, int32_t> beyond_;
 };
 
-std::string ByteToken(int byte) { return fmt::format("<0x{:02X}>", byte); }
-
 class BpeModel final : public Model {
  public:
   static Result<std::unique_ptr<Model>> Make(const Json& json, const PartContext& context) {
@@ -128,7 +127,7 @@ class BpeModel final : public Model {
       const std::string_view character = word.substr(i, length);
       i += length;
       const int32_t id = characters_.Find(Utf8CodePoint(character));
-      if (id == kNone && !HasBytes(character)) {
+      if (id == kNone && !byte_tokens_.HasAll(character)) {
         if (unknown_pending && !fuse_unknown_) AddSymbol(unknown_id_, scratch, ids);
         unknown_pending = unknown_id_ != kNone;
         continue;
@@ -138,9 +137,7 @@ class BpeModel final : public Model {
       if (id != kNone) {
         AddSymbol(id, scratch, ids);
       } else {
-        for (const char byte : character) {
-          AddSymbol(byte_ids_[static_cast<uint8_t>(byte)], scratch, ids);
-        }
+        for (const char byte : character) AddSymbol(byte_tokens_.Id(byte), scratch, ids);
       }
     }
     if (unknown_pending) AddSymbol(unknown_id_, scratch, ids);
@@ -178,11 +175,7 @@ class BpeModel final : public Model {
     UNSWIFT_ASSIGN_OR_RETURN(fuse_unknown_, PartFieldOr<bool>(json, "fuse_unk", false, context));
     UNSWIFT_ASSIGN_OR_RETURN(ignore_merges_,
                              PartFieldOr<bool>(json, "ignore_merges", false, context));
-    UNSWIFT_ASSIGN_OR_RETURN(const bool byte_fallback,
-                             PartFieldOr<bool>(json, "byte_fallback", false, context));
-    for (int byte = 0; byte < 256; ++byte) {
-      byte_ids_[byte] = byte_fallback ? vocabulary_.Find(ByteToken(byte)).value_or(kNone) : kNone;
-    }
+    UNSWIFT_ASSIGN_OR_RETURN(byte_tokens_, ByteTokens::FromJson(json, vocabulary_, context));
     if (FindMember(json, "unk_token") == nullptr) return {};
     UNSWIFT_ASSIGN_OR_RETURN(const std::string unknown,
                              PartField<std::string>(json, "unk_token", context));
@@ -230,14 +223,9 @@ class BpeModel final : public Model {
     add_spelled(unknown_id_);
     const char mark = last ? '>' : '<';
     if ((last ? text.back() : text.front()) == mark) {
-      for (const int32_t id : byte_ids_) add_spelled(id);
+      for (const int32_t id : byte_tokens_.ids()) add_spelled(id);
     }
     return symbols;
-  }
-
-  bool HasBytes(std::string_view character) const {
-    return std::all_of(character.begin(), character.end(),
-                       [&](char byte) { return byte_ids_[static_cast<uint8_t>(byte)] != kNone; });
   }
 
   void AddSymbol(int32_t id, BpeScratch& scratch, std::vector<int32_t>& ids) const {
@@ -271,7 +259,7 @@ class BpeModel final : public Model {
   MergeTable merges_;
   JoinTable joins_;
   CharacterTable characters_;
-  std::array<int32_t, 256> byte_ids_{};
+  ByteTokens byte_tokens_;
   int32_t unknown_id_ = kNone;
   bool fuse_unknown_ = false;
   bool ignore_merges_ = false;

@@ -1,7 +1,6 @@
 #include "unswift/tokenizer/unigram.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -10,6 +9,7 @@
 
 #include "unswift/io/json.h"
 #include "unswift/io/text.h"
+#include "unswift/tokenizer/byte_tokens.h"
 #include "unswift/tokenizer/sorted_pieces.h"
 #include "unswift/tokenizer/utf8.h"
 
@@ -45,12 +45,8 @@ class UnigramModel final : public Model {
     model->unknown_id_ = static_cast<int32_t>(unknown);
     UNSWIFT_ASSIGN_OR_RETURN(model->fuse_unknown_,
                              PartFieldOr<bool>(json, "fuse_unk", true, context));
-    UNSWIFT_ASSIGN_OR_RETURN(const bool byte_fallback,
-                             PartFieldOr<bool>(json, "byte_fallback", false, context));
-    for (int byte = 0; byte < 256; ++byte) {
-      const auto id = model->vocabulary_.Find(fmt::format("<0x{:02X}>", byte));
-      model->byte_ids_[byte] = byte_fallback ? id.value_or(-1) : -1;
-    }
+    UNSWIFT_ASSIGN_OR_RETURN(model->byte_tokens_,
+                             ByteTokens::FromJson(json, model->vocabulary_, context));
     return model;
   }
 
@@ -140,12 +136,11 @@ class UnigramModel final : public Model {
       ids.push_back(*id);
       return;
     }
-    const auto id_of = [&](char byte) { return byte_ids_[static_cast<uint8_t>(byte)]; };
-    if (std::any_of(piece.begin(), piece.end(), [&](char byte) { return id_of(byte) < 0; })) {
+    if (!byte_tokens_.HasAll(piece)) {
       ids.push_back(unknown_id_);
       return;
     }
-    for (const char byte : piece) ids.push_back(id_of(byte));
+    for (const char byte : piece) ids.push_back(byte_tokens_.Id(byte));
   }
 
   Vocabulary vocabulary_;
@@ -154,7 +149,7 @@ class UnigramModel final : public Model {
   double unknown_score_ = std::numeric_limits<double>::infinity();
   int32_t unknown_id_ = 0;
   bool fuse_unknown_ = true;
-  std::array<int32_t, 256> byte_ids_{};
+  ByteTokens byte_tokens_;
 };
 
 }  // namespace
