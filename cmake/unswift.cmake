@@ -1,5 +1,11 @@
 # The one way to add a library, a test or a benchmark.
 
+# Every way to configure uses the compiler cache where there is one: two that differ would build all anew.
+find_program(UNSWIFT_CCACHE ccache)
+if(UNSWIFT_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${UNSWIFT_CCACHE})
+endif()
+
 add_library(unswift_flags INTERFACE)
 target_include_directories(unswift_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(unswift_flags INTERFACE -Wall -Wextra -Wno-sign-compare)

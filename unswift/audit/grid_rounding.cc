@@ -11,9 +11,6 @@
 namespace unswift {
 namespace {
 
-using SmallMatrix = Eigen::MatrixXd;
-using SmallVector = Eigen::VectorXd;
-
 // Rows of a scan for the scale; more of them would not change its result.
 constexpr int64_t kScanRows = 256;
 // Steps of a scan in units of the grid's finest relative step: small enough not to miss the grid.
@@ -61,7 +58,8 @@ double DoubtOf(const UnitModel& unit) {
 /// any error is the weights themselves, times a power of two; then coefficients nearby explain the
 /// others as well, by sharing out errors that they invent: one number more for each order, which is
 /// charged.
-double Unexplained(const SmallVector& c, const SmallMatrix& errors, int theta_bits, int64_t rows) {
+double Unexplained(const Eigen::VectorXd& c, const Eigen::MatrixXd& errors, int theta_bits,
+                   int64_t rows) {
   constexpr double kExact = 1e-12;
   const OwnErrors own = TakeApart(c, errors, theta_bits);
   const double square = c[0] * c[0], count = static_cast<double>(rows);
@@ -171,12 +169,12 @@ void GridRounding::LearnErrors() {
   for (int lane = 0; lane < block_->num_units; ++lane) {
     if (units_[lane].dead) continue;
     const int orders = units_[lane].num_orders;
-    const SmallVector c = errors_.Coefficients(lane, orders);
-    const SmallMatrix errors = errors_.Covariance(lane, orders);
+    const Eigen::VectorXd c = errors_.Coefficients(lane, orders);
+    const Eigen::MatrixXd errors = errors_.Covariance(lane, orders);
     if (evidence_ != nullptr) {
       unexplained_[lane] = Unexplained(c, errors, evidence_->theta_bits(), block_->rows);
     }
-    const SmallVector q = LeastVariance(c, errors);
+    const Eigen::VectorXd q = LeastVariance(c, errors);
     if (q.allFinite()) CopyOrders(q, 1.0, q_[lane]);
   }
 }

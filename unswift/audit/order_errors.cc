@@ -8,9 +8,6 @@
 namespace unswift {
 namespace {
 
-using SmallMatrix = Eigen::MatrixXd;
-using SmallVector = Eigen::VectorXd;
-
 // Weights below this share of the column's root mean square have no relative error to speak of.
 constexpr double kSmall = 0.05;
 // Least own error of an order, in units of its type's rounding error.
@@ -26,13 +23,13 @@ void OrderErrors::Learn(const ThetaBlock& block, const float* w) {
   RelativeResiduals(block, w, floor, coefficient_, gram_.get());
 }
 
-SmallVector OrderErrors::Coefficients(int lane, int orders) const {
-  SmallVector c(orders);
+Eigen::VectorXd OrderErrors::Coefficients(int lane, int orders) const {
+  Eigen::VectorXd c(orders);
   for (int n = 0; n < orders; ++n) c[n] = coefficient_[n][lane];
   return c;
 }
 
-SmallMatrix OrderErrors::Covariance(int lane, int orders) const {
+Eigen::MatrixXd OrderErrors::Covariance(int lane, int orders) const {
   return LaneGram(gram_.get(), orders, lane);
 }
 
@@ -50,18 +47,18 @@ void SmallWeights(const ThetaBlock& block, const float* w, LaneFloats& floor) {
   }
 }
 
-SmallVector LeastVariance(const SmallVector& c, const SmallMatrix& errors) {
+Eigen::VectorXd LeastVariance(const Eigen::VectorXd& c, const Eigen::MatrixXd& errors) {
   const double smallest = 1e-9 * c.cwiseAbs().maxCoeff();
-  const SmallVector inverse = errors.diagonal().cwiseSqrt().cwiseMax(smallest).cwiseInverse();
-  SmallMatrix scaled = inverse.asDiagonal() * errors * inverse.asDiagonal();
+  const Eigen::VectorXd inverse = errors.diagonal().cwiseSqrt().cwiseMax(smallest).cwiseInverse();
+  Eigen::MatrixXd scaled = inverse.asDiagonal() * errors * inverse.asDiagonal();
   scaled.diagonal().array() += 1e-6;
-  const SmallVector q = inverse.cwiseProduct(SolveSymmetric(scaled, inverse.cwiseProduct(c)));
+  const Eigen::VectorXd q = inverse.cwiseProduct(SolveSymmetric(scaled, inverse.cwiseProduct(c)));
   return q / q.dot(c);
 }
 
-SmallMatrix WeightsOf(const OwnErrors& own) {
+Eigen::MatrixXd WeightsOf(const OwnErrors& own) {
   const Eigen::Index orders = own.variance.size();
-  SmallMatrix weights = SmallMatrix::Zero(orders, orders);
+  Eigen::MatrixXd weights = Eigen::MatrixXd::Zero(orders, orders);
   for (Eigen::Index n = 0; n < orders; ++n) {
     for (Eigen::Index k = 0; k < n; ++k) {
       double sum = own.share(n, k);
@@ -72,10 +69,10 @@ SmallMatrix WeightsOf(const OwnErrors& own) {
   return weights;
 }
 
-OwnErrors TakeApart(const SmallVector& c, const SmallMatrix& errors, int theta_bits) {
+OwnErrors TakeApart(const Eigen::VectorXd& c, const Eigen::MatrixXd& errors, int theta_bits) {
   const double least = kLeastRounding * std::ldexp(1.0 / std::sqrt(3.0), -theta_bits - 2);
   const Eigen::Index orders = c.size();
-  OwnErrors own{SmallMatrix::Zero(orders, orders), SmallVector(orders)};
+  OwnErrors own{Eigen::MatrixXd::Zero(orders, orders), Eigen::VectorXd(orders)};
   for (Eigen::Index n = 0; n < orders; ++n) {
     double left = errors(n, n);
     for (Eigen::Index k = 0; k < n; ++k) {

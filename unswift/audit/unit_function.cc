@@ -22,9 +22,6 @@ constexpr double kNoOctave = 0.1;
 // Half width of the range that fits cover at least, in x = z + bias (docs/equations.md, "Fit").
 constexpr double kFitReach = 5.0;
 
-using SmallMatrix = Eigen::MatrixXd;
-using SmallVector = Eigen::VectorXd;
-
 struct Sums {
   double weight = 0.0, p = 0.0, phi = 0.0, pp = 0.0, pphi = 0.0, phiphi = 0.0;
 };
@@ -91,18 +88,19 @@ std::vector<double> Density(const std::vector<double>& z, double mean, double sp
 
 /// How unlike the polynomial c is to the best fit of phi under these weights, 1 - cos^2.
 double ShapeDistance(const FunctionSamples& samples, const std::vector<double>& weight,
-                     const std::vector<double>& phi, const SmallVector& c) {
+                     const std::vector<double>& phi, const Eigen::VectorXd& c) {
   const int orders = samples.num_orders;
   using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   const auto points = static_cast<Eigen::Index>(phi.size());
   const Eigen::Map<const Rows> basis(samples.basis.data(), points, orders);
-  const Eigen::Map<const SmallVector> weights(weight.data(), points), values(phi.data(), points);
+  const Eigen::Map<const Eigen::VectorXd> weights(weight.data(), points),
+      values(phi.data(), points);
   const Rows weighted = basis.array().colwise() * weights.array();
-  const SmallMatrix gram = weighted.transpose() * basis;
-  const SmallVector right = weighted.transpose() * values;
-  SmallMatrix damped = gram;
+  const Eigen::MatrixXd gram = weighted.transpose() * basis;
+  const Eigen::VectorXd right = weighted.transpose() * values;
+  Eigen::MatrixXd damped = gram;
   damped.diagonal() *= 1.0 + 1e-10;
-  const SmallVector best = SolveSymmetric(damped, right);
+  const Eigen::VectorXd best = SolveSymmetric(damped, right);
   const double cross = c.dot(gram * best);
   const double product = c.dot(gram * c) * best.dot(gram * best);
   return product > 0.0 ? 1.0 - cross * cross / product : 1.0;

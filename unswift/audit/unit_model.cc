@@ -9,9 +9,6 @@
 namespace unswift {
 namespace {
 
-using SmallMatrix = Eigen::MatrixXd;
-using SmallVector = Eigen::VectorXd;
-
 /// Whether a release was rounded plainly, from the share of theta that is not w c^T.
 bool IsNearest(DType theta, double rank1_residual) {
   switch (theta) {
@@ -28,15 +25,15 @@ bool IsNearest(DType theta, double rank1_residual) {
 
 /// Top eigenvector of the Gram matrix with every order scaled to the same size; returns the share
 /// of the rest. Orders without any entry get 0.
-double RelativeRank1(const SmallMatrix& gram, SmallVector& top) {
+double RelativeRank1(const Eigen::MatrixXd& gram, Eigen::VectorXd& top) {
   const int orders = static_cast<int>(gram.rows());
-  SmallVector inverse(orders);
+  Eigen::VectorXd inverse(orders);
   double used = 0.0;
   for (int n = 0; n < orders; ++n) {
     inverse[n] = gram(n, n) > 0.0 ? 1.0 / std::sqrt(gram(n, n)) : 0.0;
     used += gram(n, n) > 0.0 ? 1.0 : 0.0;
   }
-  const SmallMatrix scaled = inverse.asDiagonal() * gram * inverse.asDiagonal();
+  const Eigen::MatrixXd scaled = inverse.asDiagonal() * gram * inverse.asDiagonal();
   // Started from the column that agrees best with all others.
   int start = 0;
   for (int n = 1; n < orders; ++n) {
@@ -45,7 +42,7 @@ double RelativeRank1(const SmallMatrix& gram, SmallVector& top) {
   top = scaled.col(start).normalized();
   double value = 0.0;
   for (int i = 0; i < 60; ++i) {
-    SmallVector next = scaled * top;
+    Eigen::VectorXd next = scaled * top;
     value = next.norm();
     next /= value;
     const double change = (next - top).squaredNorm();
@@ -57,9 +54,10 @@ double RelativeRank1(const SmallMatrix& gram, SmallVector& top) {
 
 /// Least squares with every order weighted by its mean squared residual. gram: of the orders;
 /// c, q: a first solution, Theta ~ w c^T with w = Theta q.
-SmallVector ReweightedByError(const SmallMatrix& gram, SmallVector c, SmallVector q) {
+Eigen::VectorXd ReweightedByError(const Eigen::MatrixXd& gram, Eigen::VectorXd c,
+                                  Eigen::VectorXd q) {
   for (int round = 0; round < 4; ++round) {
-    const SmallVector cross = gram * q;
+    const Eigen::VectorXd cross = gram * q;
     const double square = q.dot(cross);
     c = cross / square;
     for (Eigen::Index n = 0; n < c.size(); ++n) {
@@ -73,7 +71,7 @@ SmallVector ReweightedByError(const SmallMatrix& gram, SmallVector c, SmallVecto
 
 /// Whether the orders cancel so far that they cannot be told from each other together: Taylor
 /// series of high order. The lowest alone is still the plainly rounded w P(centre).
-bool OrdersCancel(const LayerFacts& facts, const SmallMatrix& moments, const FunctionFit& fit) {
+bool OrdersCancel(const LayerFacts& facts, const Eigen::MatrixXd& moments, const FunctionFit& fit) {
   constexpr double kPoorFit = 0.004;
   constexpr int kHighOrder = 18;
   const SeriesWeights& series = *facts.series;
@@ -83,12 +81,12 @@ bool OrdersCancel(const LayerFacts& facts, const SmallMatrix& moments, const Fun
 
 /// Then the scale is told by phi(centre), or where that is next to nothing by the slope there; the
 /// sign by the ratio to the order above, unless the fit knows it.
-void TrustLowestOrder(const LayerFacts& facts, int64_t unit, const SmallMatrix& moments,
+void TrustLowestOrder(const LayerFacts& facts, int64_t unit, const Eigen::MatrixXd& moments,
                       UnitModel& model) {
   constexpr double kKnowsSign = 0.3, kLeastValue = 0.05;
   constexpr double kDoubt = 0.01;  // P(centre) is that of a fit, not phi's own
   const double centre = facts.series->centre[unit], radius = 1.0 / facts.series->inv_radius[unit];
-  const SmallVector c = moments.col(0) / moments(0, 0);  // relative to the lowest
+  const Eigen::VectorXd c = moments.col(0) / moments(0, 0);  // relative to the lowest
   const FunctionFit fit = model.fit;
   const bool has_value = std::abs(ActivationValue(facts.activation, centre)) > kLeastValue;
   const int known = has_value ? 0 : 1;
@@ -129,19 +127,19 @@ UnitModel ModelOfUnit(const LayerFacts& facts, int64_t unit,
   const FunctionSamples samples = SampleUnit(facts, unit);
   const int orders = samples.num_orders;
   model.num_orders = orders;
-  const SmallMatrix moments = LaneGram(gram, orders, lane);
+  const Eigen::MatrixXd moments = LaneGram(gram, orders, lane);
   if (!(moments.trace() > 0.0)) return model;
   model.dead = false;
-  SmallVector top(orders);
+  Eigen::VectorXd top(orders);
   model.rank1_residual = RelativeRank1(moments, top);
   model.nearest = IsNearest(facts.series->theta.dtype, model.rank1_residual);
-  const SmallVector size = moments.diagonal().cwiseSqrt();
-  SmallVector c = top.cwiseProduct(size);
+  const Eigen::VectorXd size = moments.diagonal().cwiseSqrt();
+  Eigen::VectorXd c = top.cwiseProduct(size);
 
   // Power iteration in the metric of the function, where a carried error is small again.
   const std::vector<double> basis_gram = BasisGram(samples);
   const Eigen::Map<const Eigen::MatrixXd> metric(basis_gram.data(), orders, orders);
-  SmallVector q(orders);
+  Eigen::VectorXd q(orders);
   for (int i = 0; i < 20; ++i) {
     q = metric * c;
     q /= c.dot(q);
@@ -155,7 +153,7 @@ UnitModel ModelOfUnit(const LayerFacts& facts, int64_t unit,
   CopyOrders(q, 1.0 / model.fit.factor, model.functional);
   CopyOrders(ReweightedByError(moments, c, q), 1.0 / model.fit.factor, model.by_error);
   // Errors relative to each order's own size: every order tells w equally well.
-  SmallVector relative(orders);
+  Eigen::VectorXd relative(orders);
   for (int n = 0; n < orders; ++n) relative[n] = size[n] > 0.0 ? top[n] / size[n] : 0.0;
   CopyOrders(relative, 1.0 / (model.fit.factor * relative.dot(c)), model.relative);
   if (OrdersCancel(facts, moments, model.fit)) TrustLowestOrder(facts, unit, moments, model);
