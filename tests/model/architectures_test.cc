@@ -173,6 +173,39 @@ TEST_P(ArchitectureTest, RaggedBatchEqualsSingleRuns) {
   }
 }
 
+TEST_P(ArchitectureTest, CopiedWeightsAreTheSame) {
+  Model model = OpenPlainModel(directory());
+  Decoder decoder(model, pool_);
+  const Ids& ids = prompts_[0].ids;
+  const auto before = decoder.MakeCache(), after = decoder.MakeCache();
+  const Logits expected = Run(decoder, *before, ids, 1);
+  const int64_t bytes = model.weight_bytes_per_token();
+  model.CopyWeights(pool_);
+  EXPECT_EQ(Run(decoder, *after, ids, 1), expected);
+  EXPECT_EQ(model.weight_bytes_per_token(), bytes);
+  const std::byte* const head = model.lm_head().data;
+  model.CopyWeights(pool_);
+  EXPECT_EQ(model.lm_head().data, head);
+}
+
+TEST_P(ArchitectureTest, EveryMatrixIsConverted) {
+  Model model = OpenPlainModel(directory());
+  model.ConvertWeights(DType::kQ8_0, pool_);
+  EXPECT_TRUE(model.lm_head().is_packed());
+  for (const LayerWeights& layer : model.layers()) {
+    for (const LinearWeights* linear :
+         {&layer.attention.qkv_proj, &layer.attention.q_proj, &layer.attention.k_proj,
+          &layer.attention.v_proj, &layer.attention.o_proj, &layer.mlp.gate_proj,
+          &layer.mlp.up_proj, &layer.mlp.down_proj}) {
+      EXPECT_TRUE(linear->weight.num_bytes() == 0 || linear->weight.is_packed());
+    }
+  }
+  // Random weights: rounded to eight bits they move logits far more than a trained model's.
+  Decoder decoder(model, pool_);
+  const auto cache = decoder.MakeCache();
+  EXPECT_LE(RelativeError(prompts_[0].logits, Run(decoder, *cache, prompts_[0].ids, 1)), 0.1);
+}
+
 TEST_P(ArchitectureTest, Bf16WeightsAreClose) {
   const TempDir rounded;
   WriteBf16(directory(), rounded.path());

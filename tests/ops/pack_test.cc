@@ -91,7 +91,7 @@ TEST_P(PackTest, ConvertsBetweenAllTypes) {
           total += double(before[c]) * before[c];
         }
       }
-      EXPECT_NEAR(loss.squared_sum, total, 1e-5 * total);
+      EXPECT_NEAR(loss.squared_sum, from == to ? 0.0 : total, 1e-5 * total);
       EXPECT_NEAR(loss.squared_error, error, 1e-3 * error + 1e-13 * total);
       // A step of q8_0 is 1/127 of a block's largest, uniform errors: about 0.6 % of normal values.
       const double expected = to == DType::kQ8_0 ? 6e-3 : to == DType::kQ4_0 ? 0.1 : 2e-3;
@@ -99,6 +99,24 @@ TEST_P(PackTest, ConvertsBetweenAllTypes) {
       if (from == to || to == DType::kF32) {
         EXPECT_LE(error, 1e-13 * total);
       }
+    }
+  }
+}
+
+TEST_P(PackTest, CopiesColumnsOfAWiderMatrix) {
+  ThreadPool pool(2);
+  for (const DType dtype : {DType::kBF16, DType::kQ8_0, DType::kQ4_0}) {
+    const TestWeight plain(DType::kBF16, 37, 102, 5);
+    const TestPackedWeight packed(IsQuantized(dtype) ? dtype : DType::kQ8_0, 37, 102, 5);
+    const MatrixView source = (IsQuantized(dtype) ? packed.view() : plain.view()).Columns(32, 70);
+    std::vector<std::byte> out(ConvertedBytes(source, dtype));
+    ConvertMatrix(source, dtype, out.data(), pool);
+    const MatrixView copy = ConvertedView(source, dtype, out.data());
+    std::vector<float> expected(70), actual(70);
+    for (int64_t r = 0; r < 37; ++r) {
+      MatrixRowToF32(source, r, expected);
+      MatrixRowToF32(copy, r, actual);
+      ASSERT_EQ(actual, expected) << DTypeName(dtype) << " row " << r;
     }
   }
 }

@@ -7,15 +7,29 @@
 
 namespace unswift {
 
-int64_t AnonymousBytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    if (word != "RssAnon:") continue;
+namespace {
+
+/// The figure behind `name` in a file of /proc, in bytes; 0 where there is none.
+int64_t ReadKibibytes(const char* path, const std::string& name) {
+  std::ifstream file(path);
+  for (std::string word; file >> word;) {
+    if (word != name) continue;
     int64_t kibibytes = 0;
-    status >> kibibytes;
+    file >> kibibytes;
     return kibibytes * 1024;
   }
   return 0;
+}
+
+}  // namespace
+
+int64_t AnonymousBytes() { return ReadKibibytes("/proc/self/status", "RssAnon:"); }
+
+int64_t AvailableBytes() {
+  const int64_t available = ReadKibibytes("/proc/meminfo", "MemAvailable:");
+  std::ifstream group("/sys/fs/cgroup/memory.max");  // "max" where there is no limit
+  int64_t limit = 0;
+  return group >> limit ? std::min(available, limit) : available;
 }
 
 AnonymousPeak::AnonymousPeak() {

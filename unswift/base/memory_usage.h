@@ -1,4 +1,4 @@
-// How much private memory this process holds.
+// How much memory this process holds, and how much more there is.
 #pragma once
 
 #include <atomic>
@@ -9,6 +9,10 @@ namespace unswift {
 
 /// RssAnon of /proc/self/status in bytes (mapped files do not count); 0 where the system has none.
 int64_t AnonymousBytes();
+
+/// What a process may still take without pushing others out: MemAvailable of /proc/meminfo in
+/// bytes, no more than the limit of the control group it runs in; 0 where the system does not say.
+int64_t AvailableBytes();
 
 /// Samples AnonymousBytes every few milliseconds until destroyed.
 class AnonymousPeak {

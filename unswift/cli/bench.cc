@@ -89,6 +89,9 @@ Result<ExitStatus> RunBench(CommandLine& line, const BenchOptions& options) {
     owned.push_back(std::move(decoder));
     decoders.push_back(owned.back().get());
   }
+  std::vector<Model*> models;
+  for (OpenedModel& model : opened) models.push_back(&model.model);
+  CopyWeights(line, models);
   UNSWIFT_ASSIGN_OR_RETURN(const SpeedResult result,
                            MeasureSpeed(decoders, options.speed, line.progress()));
   const Json json = ResultJson(options, result, line.pool().num_threads());

@@ -62,7 +62,7 @@ class Conversation {
 };
 
 Result<ExitStatus> RunChat(CommandLine& line, ChatOptions options) {
-  UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel opened, OpenForRun(line, options.model));
+  UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel opened, OpenForDecoding(line, options.model));
   UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(opened.files));
   // A model without a chat template should say so before the first question is typed.
   UNSWIFT_RETURN_IF_ERROR(encoder.Encode(UserMessage("")));

@@ -5,6 +5,7 @@
 
 #include <cstdio>
 
+#include "unswift/base/memory_usage.h"
 #include "unswift/cli/version.h"
 #include "unswift/io/text.h"
 #include "unswift/provenance/secret_memory.h"
@@ -146,6 +147,25 @@ Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& model,
     line.Note(
         fmt::format("weights as {}: relative RMS error {:.2e}", weights, loss.relative_rms()));
   }
+  return opened;
+}
+
+void CopyWeights(CommandLine& line, const std::vector<Model*>& models) {
+  if (line.common().open.unseal_key || line.pool().num_threads() > 1) return;
+  int64_t bytes = 0;
+  for (const Model* model : models) bytes += model->weight_bytes_per_token();
+  constexpr double kLargestShare = 0.75;  // the file's pages and everything else need some, too
+  const int64_t available = AvailableBytes();
+  if (static_cast<double>(bytes) > kLargestShare * static_cast<double>(available)) {
+    return line.Detail(fmt::format("the weights ({} MB) stay in their files: {} MB of memory left",
+                                   bytes >> 20, available >> 20));
+  }
+  for (Model* model : models) model->CopyWeights(line.pool());
+}
+
+Result<OpenedModel> OpenForDecoding(CommandLine& line, const std::string& model) {
+  UNSWIFT_ASSIGN_OR_RETURN(OpenedModel opened, OpenForRun(line, model));
+  CopyWeights(line, {&opened.model});
   return opened;
 }
 

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "unswift/base/progress.h"
 #include "unswift/base/result.h"
@@ -78,6 +79,13 @@ Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& model);
 /// The same with weights as a type's name says (empty, "stored": as stored).
 Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& model,
                                const std::string& weights);
+
+/// For commands that read every weight again for every token: copies the weights to memory when one
+/// thread does (more gain nothing from it) and there is room for those of all these models (which
+/// may be compared). Not from a sealed file, whose memory is locked and stays out of core dumps.
+void CopyWeights(CommandLine& line, const std::vector<Model*>& models);
+/// OpenForRun and CopyWeights.
+Result<OpenedModel> OpenForDecoding(CommandLine& line, const std::string& model);
 
 /// A decoder as the command's flags ask for. Errors: kInvalidArgument (rounded activations for a
 /// release).

@@ -52,7 +52,7 @@ Prompt AsChat(const Prompt& prompt, bool chat) {
 
 Result<ExitStatus> RunGenerate(CommandLine& line, GenerateOptions options) {
   UNSWIFT_ASSIGN_OR_RETURN(const std::vector<Prompt> prompts, PromptsOf(options));
-  UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel opened, OpenForRun(line, options.model));
+  UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel opened, OpenForDecoding(line, options.model));
   UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(opened.files));
   UNSWIFT_ASSIGN_OR_RETURN(const std::unique_ptr<Decoder> decoder, MakeDecoder(line, opened));
   if (!options.ignore_eos) options.generation.stop_ids = opened.model.config().eos_token_ids;

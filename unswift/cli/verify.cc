@@ -154,9 +154,9 @@ void PrintVerdict(const Verdict& verdict) {
 }
 
 Result<Verdict> Compare(CommandLine& line, const VerifyOptions& options) {
-  UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel original,
-                           OpenModel(*options.against, {}, line.pool()));
-  UNSWIFT_ASSIGN_OR_RETURN(const OpenedModel release, OpenForRun(line, options.release));
+  UNSWIFT_ASSIGN_OR_RETURN(OpenedModel original, OpenModel(*options.against, {}, line.pool()));
+  UNSWIFT_ASSIGN_OR_RETURN(OpenedModel release, OpenForRun(line, options.release));
+  CopyWeights(line, {&original.model, &release.model});
   UNSWIFT_ASSIGN_OR_RETURN(const PromptEncoder encoder, PromptEncoder::Open(original.files));
   Decoder original_decoder(original.model, line.pool());
   Decoder release_decoder(release.model, line.pool());

@@ -23,6 +23,37 @@ void Transpose(const std::byte* from, int64_t in, int64_t out, int64_t element, 
   }
 }
 
+/// A matrix that is to be stored elsewhere.
+struct Placement {
+  MatrixView* matrix;
+  DType dtype;
+  int64_t bytes() const {
+    constexpr int64_t kAlignment = 128;
+    return RoundUp(ConvertedBytes(*matrix, dtype), kAlignment);
+  }
+};
+
+/// What a token reads, in that order, as `dtype` or as it is.
+std::vector<Placement> Placements(std::vector<LayerWeights>& layers, MatrixView& lm_head,
+                                  std::optional<DType> dtype) {
+  std::vector<Placement> placements;
+  const auto add = [&](MatrixView& matrix, std::optional<DType> as) {
+    if (matrix.num_bytes() > 0) placements.push_back({&matrix, as.value_or(matrix.dtype)});
+  };
+  for (LayerWeights& layer : layers) {
+    AttentionWeights& attention = layer.attention;
+    MlpWeights& mlp = layer.mlp;
+    for (LinearWeights* linear :
+         {&attention.qkv_proj, &attention.q_proj, &attention.k_proj, &attention.v_proj,
+          &attention.o_proj, &mlp.gate_proj, &mlp.up_proj, &mlp.down_proj}) {
+      add(linear->weight, dtype);
+    }
+    if (mlp.series) add(mlp.series->theta, std::nullopt);
+  }
+  add(lm_head, dtype);
+  return placements;
+}
+
 }  // namespace
 
 std::string LayerPrefix(const Architecture& architecture, int64_t layer) {
@@ -304,10 +335,9 @@ class WeightBinder {
     }
     if (conv1d_ == Conv1dWeights::kKeep) return stored;
     const int64_t element = BlockBytes(stored.dtype);
-    auto copy = std::make_unique<std::byte[]>(in * out * element);
-    Transpose(stored.data, in, out, element, copy.get());
-    model_.owned_.push_back(std::move(copy));
-    return MatrixView{stored.dtype, out, in, in * element, model_.owned_.back().get()};
+    std::byte* const copy = model_.owned_.emplace_back().GetBytes(in * out * element);
+    Transpose(stored.data, in, out, element, copy);
+    return MatrixView{stored.dtype, out, in, in * element, copy};
   }
 
   Result<std::vector<float>> Vector(const std::string& name, int64_t size) {
@@ -350,26 +380,30 @@ Result<Model> Model::Bind(ModelConfig config, Checkpoint checkpoint,
   return model;
 }
 
-ConversionLoss Model::ConvertWeights(DType dtype, ThreadPool& pool) {
-  std::vector<MatrixView*> matrices = {&lm_head_};
-  for (LayerWeights& layer : layers_) {
-    AttentionWeights& attention = layer.attention;
-    for (LinearWeights* linear :
-         {&attention.q_proj, &attention.k_proj, &attention.v_proj, &attention.o_proj,
-          &layer.mlp.gate_proj, &layer.mlp.up_proj, &layer.mlp.down_proj}) {
-      matrices.push_back(&linear->weight);
-    }
-  }
+void Model::CopyWeights(ThreadPool& pool) {
+  if (!is_placed_) Place(std::nullopt, pool);
+}
+
+ConversionLoss Model::ConvertWeights(DType dtype, ThreadPool& pool) { return Place(dtype, pool); }
+
+ConversionLoss Model::Place(std::optional<DType> dtype, ThreadPool& pool) {
+  const std::vector<Placement> placements = Placements(layers_, lm_head_, dtype);
+  int64_t bytes = 0;
+  for (const Placement& place : placements) bytes += place.bytes();
+  AlignedBuffer memory;
+  std::byte* next = memory.GetBytes(bytes);
   ConversionLoss loss;
-  for (MatrixView* matrix : matrices) {
-    const MatrixView old = *matrix;
-    if (old.dtype == dtype || old.num_bytes() == 0) continue;
-    owned_.push_back(std::make_unique_for_overwrite<std::byte[]>(ConvertedBytes(old, dtype)));
-    loss.Add(ConvertMatrix(old, dtype, owned_.back().get(), pool));
-    *matrix = ConvertedView(old, dtype, owned_.back().get());
-    extra_bytes_ += matrix->num_bytes() - old.num_bytes();
+  for (const Placement& place : placements) {
+    const MatrixView old = *place.matrix;
+    loss.Add(ConvertMatrix(old, place.dtype, next, pool));
+    *place.matrix = ConvertedView(old, place.dtype, next);
+    extra_bytes_ += place.matrix->num_bytes() - old.num_bytes();
+    next += place.bytes();
   }
   if (config_.tie_word_embeddings) embed_tokens_ = lm_head_;
+  owned_.clear();  // nothing is left in what Bind transposed
+  owned_.push_back(std::move(memory));
+  is_placed_ = true;
   for (const auto& [name, tensor] : checkpoint_->tensors()) checkpoint_->Release(name);
   return loss;
 }

@@ -1,7 +1,8 @@
 // A model bound to its stored weights: views of the mapped checkpoint, no copies.
 //
 // Exceptions: norms and biases are widened to float32 (they are tiny), matrices stored [in, out]
-// (GPT-2's Conv1D) are transposed once, and ConvertWeights stores matrices in another type.
+// (GPT-2's Conv1D) are transposed once, and whoever decodes may have the matrices put into memory,
+// as they are or in another type.
 #pragma once
 
 #include <memory>
@@ -12,6 +13,7 @@
 #include "unswift/base/result.h"
 #include "unswift/io/safetensors.h"
 #include "unswift/model/model_config.h"
+#include "unswift/ops/aligned_buffer.h"
 #include "unswift/ops/pack.h"
 #include "unswift/ops/series_mlp.h"
 #include "unswift/tensor/tensor_view.h"
@@ -113,9 +115,13 @@ class Model {
   const MatrixView& lm_head() const { return lm_head_; }  ///< [vocab, hidden]; may be embed_tokens
   const std::vector<float>& lm_head_bias() const { return lm_head_bias_; }  ///< [vocab], or empty
 
-  /// Stores the layers' matrices and the head as f32, f16, bf16, q8_0 or q4_0 in private memory;
-  /// those of that type stay as they are. Theta stays (its rounding is part of its series), and so
-  /// do norms, positions, and an embedding that is no head (one row per token is read of it).
+  /// Copies the matrices that every token reads (the layers', theta, the head) to private memory,
+  /// side by side on huge pages. From there one thread decodes 6 to 10 % faster than from a mapped
+  /// file, whose small pages have to be looked up; two gain nothing, the memory itself limits them.
+  /// Not an embedding that is no head: one row per token is read. Does nothing when they are there.
+  void CopyWeights(ThreadPool& pool);
+  /// The same with all but theta (its rounding is part of its series) stored as f32, f16, bf16,
+  /// q8_0 or q4_0.
   ConversionLoss ConvertWeights(DType dtype, ThreadPool& pool);
 
   bool is_release() const { return num_protected_layers_ > 0; }
@@ -130,9 +136,11 @@ class Model {
  private:
   friend class WeightBinder;
   Model() = default;
+  ConversionLoss Place(std::optional<DType> dtype, ThreadPool& pool);
   ModelConfig config_;
   std::unique_ptr<Checkpoint> checkpoint_;
-  std::vector<std::unique_ptr<std::byte[]>> owned_;  // transposed and converted matrices
+  std::vector<AlignedBuffer> owned_;  // transposed, copied and converted matrices
+  bool is_placed_ = false;            // in owned_, by Place
   MatrixView embed_tokens_, embed_positions_, lm_head_;
   std::vector<LayerWeights> layers_;
   NormWeights final_norm_;

@@ -36,8 +36,9 @@ int64_t ConvertedBytes(const MatrixView& from, DType to);
 /// The view of what it wrote.
 MatrixView ConvertedView(const MatrixView& from, DType to, const std::byte* out);
 
-/// Stores a matrix as f32, f16, bf16 (nearest even), q8_0 or q4_0 (packed). Deterministic for any
-/// number of threads. Cost in memory: 16 rows of floats per thread.
+/// Stores a matrix as f32, f16, bf16 (nearest even), q8_0 or q4_0 (packed); one of that type is
+/// copied, and loses and counts nothing. Deterministic for any number of threads. Cost in memory:
+/// 16 rows of floats per thread.
 ConversionLoss ConvertMatrix(const MatrixView& from, DType to, std::byte* out, ThreadPool& pool);
 
 }  // namespace unswift

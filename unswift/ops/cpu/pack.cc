@@ -53,6 +53,16 @@ ConversionLoss ConvertRows(const MatrixView& from, DType to, int64_t begin, std:
   return loss;
 }
 
+/// As they are: one group of a packed matrix, or 16 plain rows.
+void CopyRows(const MatrixView& from, int64_t begin, std::byte* out) {
+  const MatrixView to = ConvertedView(from, from.dtype, out);
+  const int64_t step = from.is_packed() ? kPackedRows : 1;
+  const int64_t end = std::min(begin + kPackedRows, from.rows);
+  for (int64_t r = begin; r < end; r += step) {
+    std::memcpy(out + r * to.row_bytes, from.data + r * from.row_bytes, step * to.row_bytes);
+  }
+}
+
 }  // namespace
 
 ConversionLoss FastPackRows(DType dtype, ConstRows rows, std::byte* group) {
@@ -99,7 +109,9 @@ ConversionLoss ConvertMatrix(const MatrixView& from, DType to, std::byte* out, T
   const int64_t groups = (from.rows + kPackedRows - 1) / kPackedRows;
   std::vector<ConversionLoss> parts(groups);
   pool.ParallelForDynamic(groups, [&](int64_t group, int) {
-    parts[group] = ConvertRows(from, to, group * kPackedRows, out);
+    const int64_t begin = group * kPackedRows;
+    if (from.dtype == to) return CopyRows(from, begin, out);
+    parts[group] = ConvertRows(from, to, begin, out);
   });
   ConversionLoss loss;
   for (const ConversionLoss& part : parts) loss.Add(part);
