@@ -151,7 +151,7 @@ Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& model,
 }
 
 void CopyWeights(CommandLine& line, const std::vector<Model*>& models) {
-  if (line.common().open.unseal_key || line.pool().num_threads() > 1) return;
+  if (line.common().open.unseal_key) return;
   int64_t bytes = 0;
   for (const Model* model : models) bytes += model->weight_bytes_per_token();
   constexpr double kLargestShare = 0.75;  // the file's pages and everything else need some, too

@@ -80,9 +80,9 @@ Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& model);
 Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& model,
                                const std::string& weights);
 
-/// For commands that read every weight again for every token: copies the weights to memory when one
-/// thread does (more gain nothing from it) and there is room for those of all these models (which
-/// may be compared). Not from a sealed file, whose memory is locked and stays out of core dumps.
+/// For commands that read every weight again for every token: copies the weights to memory when
+/// there is room for those of all these models (which may be compared). Not from a sealed file,
+/// whose memory is locked and stays out of core dumps.
 void CopyWeights(CommandLine& line, const std::vector<Model*>& models);
 /// OpenForRun and CopyWeights.
 Result<OpenedModel> OpenForDecoding(CommandLine& line, const std::string& model);

@@ -116,9 +116,10 @@ class Model {
   const std::vector<float>& lm_head_bias() const { return lm_head_bias_; }  ///< [vocab], or empty
 
   /// Copies the matrices that every token reads (the layers', theta, the head) to private memory,
-  /// side by side on huge pages. From there one thread decodes 6 to 10 % faster than from a mapped
-  /// file, whose small pages have to be looked up; two gain nothing, the memory itself limits them.
-  /// Not an embedding that is no head: one row per token is read. Does nothing when they are there.
+  /// side by side on huge pages. From there decoding is 4 to 10 % faster than from a mapped file,
+  /// whose small pages have to be looked up; the copy takes 0.05 s a gigabyte, much more where the
+  /// system must make room for it. Not an embedding that is no head: one row per token is read.
+  /// Does nothing when they are there.
   void CopyWeights(ThreadPool& pool);
   /// The same with all but theta (its rounding is part of its series) stored as f32, f16, bf16,
   /// q8_0 or q4_0.
