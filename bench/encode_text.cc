@@ -1,28 +1,17 @@
 // encode_text DIRECTORY FILE [REPETITIONS]: encodes a text with DIRECTORY/tokenizer.json on one
-// thread. Prints the CPU seconds of each repetition, the most memory it held, and then the ids, one
-// per line, for comparison with another library (scripts/measure_tokenizer).
+// thread. Prints the CPU seconds of each repetition, the most bytes of memory it held, and then the
+// ids, one per line, for comparison with another library (scripts/measure_tokenizer).
 #include <fmt/core.h>
 #include <time.h>
 
 #include <cstdlib>
-#include <fstream>
 #include <string>
 
 #include "unswift/base/mapped_file.h"
+#include "unswift/base/memory_usage.h"
 #include "unswift/tokenizer/tokenizer.h"
 
 namespace {
-
-/// The largest resident set since this program began. getrusage also counts what the parent held
-/// when it forked.
-std::string PeakKilobytes() {
-  std::ifstream status("/proc/self/status");
-  std::string line;
-  while (std::getline(status, line)) {
-    if (line.starts_with("VmHWM:")) return line.substr(line.find_first_of("0123456789"));
-  }
-  return "unknown";
-}
 
 double CpuSeconds() {
   timespec now = {};
@@ -39,7 +28,7 @@ unswift::Result<> Run(const char* directory, const char* file, int repetitions) 
     UNSWIFT_ASSIGN_OR_RETURN(ids, tokenizer.Encode(text, /*add_special_tokens=*/false));
     fmt::print("seconds {:.6f}\n", CpuSeconds() - begin);
   }
-  fmt::print("peak {}\n", PeakKilobytes());
+  fmt::print("peak {}\n", unswift::PeakResidentBytes());
   for (const int32_t id : ids) fmt::print("{}\n", id);
   return {};
 }

@@ -25,6 +25,8 @@ int64_t ReadKibibytes(const char* path, const std::string& name) {
 
 int64_t AnonymousBytes() { return ReadKibibytes("/proc/self/status", "RssAnon:"); }
 
+int64_t PeakResidentBytes() { return ReadKibibytes("/proc/self/status", "VmHWM:"); }
+
 int64_t AvailableBytes() {
   const int64_t available = ReadKibibytes("/proc/meminfo", "MemAvailable:");
   std::ifstream group("/sys/fs/cgroup/memory.max");  // "max" where there is no limit

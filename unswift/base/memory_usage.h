@@ -10,6 +10,10 @@ namespace unswift {
 /// RssAnon of /proc/self/status in bytes (mapped files do not count); 0 where the system has none.
 int64_t AnonymousBytes();
 
+/// The largest resident set since this program began (VmHWM), mapped files included; 0 where the
+/// system has none. getrusage also counts what the parent held when it forked.
+int64_t PeakResidentBytes();
+
 /// What a process may still take without pushing others out: MemAvailable of /proc/meminfo in
 /// bytes, no more than the limit of the control group it runs in; 0 where the system does not say.
 int64_t AvailableBytes();
