@@ -13,8 +13,10 @@ namespace HWY_NAMESPACE {
 
 constexpr int64_t kChunk = 2 * kLanes;
 // A tile of kRows x kCols outputs holds that many accumulators; 32 (AVX-512, NEON) or 16 registers.
+// Of 32, 16 accumulators leave room for the activations, which all rows then share; with 24, each
+// row loads them again, and 16 or 32 activation rows take a sixth longer.
 constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;
-constexpr int kMaxTileCols = kManyRegisters ? 6 : 3;
+constexpr int kMaxTileCols = kManyRegisters ? 4 : 3;
 constexpr int kMaxTileColsOf8Rows = kManyRegisters ? 3 : 1;
 // Ahead of the load in the same stream: hides the memory's latency, further where a stream is
 // faster.
@@ -134,8 +136,6 @@ DotTileFunction<W, 4> DotTileOf(int64_t cols) {
       DotTile<W, 4, 1>,
       DotTile<W, 4, 2>,
       DotTile<W, 4, 3>,
-      DotTile<W, 4, HWY_MIN(4, kMaxTileCols)>,
-      DotTile<W, 4, HWY_MIN(5, kMaxTileCols)>,
       DotTile<W, 4, kMaxTileCols>,
   };
   return kTiles[HWY_MIN(cols, int64_t{kMaxTileCols}) - 1];
@@ -182,10 +182,10 @@ void SkinnyRangeOf(const SkinnyMatMul& op, int64_t n_begin, int64_t n_end) {
       const int64_t end = HWY_MIN(k + length, op.weight.cols);
       for (int64_t pass = first; pass < last; ++pass) {
         for (int64_t tile = 0; tile < tiles; ++tile) {  // later tiles find the four rows in cache
-          const int64_t i = tile * kMaxTileCols;
+          const int64_t i = tile * m / tiles;
           float* const of_tile =
               in_parts ? sums + ((pass - first) * tiles + tile) * tile_sums : nullptr;
-          DotTileOf<W>(m - i)(op, streams, pass, i, {k, end, of_tile});
+          DotTileOf<W>((tile + 1) * m / tiles - i)(op, streams, pass, i, {k, end, of_tile});
         }
       }
     }
