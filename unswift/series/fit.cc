@@ -6,6 +6,7 @@
 
 #include "unswift/base/check.h"
 #include "unswift/series/least_squares.h"
+#include "unswift/series/normal_equations.h"
 #include "unswift/series/unit_problem.h"
 
 namespace unswift {
@@ -15,6 +16,7 @@ namespace {
 struct Workspace {
   explicit Workspace(SeriesBasis basis) : solver(basis) {}
   SeriesSolver solver;
+  NormalEquations equations;
   SampleRows rows;
 };
 
@@ -28,16 +30,36 @@ double BiasOf(std::span<const double> bias, int64_t unit) {
   return bias.empty() ? 0.0 : bias[unit];
 }
 
-// Factors the unit's least-squares problem; returns the mass that errors scale with.
-double FactorUnit(const LayerStatistics& statistics, const FitOptions& options, int64_t unit,
-                  double bias, int order, Workspace& workspace) {
+// Leaves the unit's least-squares problem in workspace.rows; returns the mass that errors scale
+// with.
+double MakeUnitRows(const LayerStatistics& statistics, const FitOptions& options, int64_t unit,
+                    double bias, Workspace& workspace) {
   const UnitInterval interval = IntervalOfUnit(statistics, options, unit, bias);
   const UnitPoints points = PointsOfUnit(statistics, options, unit, bias, interval, 0.0);
   const SampleSource source{options.activation, options.guard, bias, interval.centre,
                             interval.inv_radius};
   MakeSampleRows(points.bins, source, true, workspace.rows);
-  workspace.solver.Factor(workspace.rows, order, /*ridge=*/0.0, /*reversed=*/false);
   return points.mass;
+}
+
+void FactorUnit(int order, Workspace& workspace) {
+  workspace.solver.Factor(workspace.rows, order, /*ridge=*/0.0, /*reversed=*/false);
+}
+
+// errors[n] = residual of order n of workspace.rows.
+void ResidualsOfUnit(const FitOptions& options, std::span<double> errors, Workspace& workspace) {
+  const bool bounded = options.guard == SeriesGuard::kLinear;  // positions within [-1, 1]
+  if (options.basis == SeriesBasis::kChebyshev && bounded &&
+      workspace.equations.Solve(workspace.rows, options.max_order)) {
+    for (size_t n = 0; n < errors.size(); ++n) {
+      errors[n] = workspace.equations.residual(static_cast<int>(n));
+    }
+    return;
+  }
+  FactorUnit(options.max_order, workspace);
+  for (size_t n = 0; n < errors.size(); ++n) {
+    errors[n] = workspace.solver.residual(static_cast<int>(n));
+  }
 }
 
 }  // namespace
@@ -67,11 +89,10 @@ Result<std::vector<double>> ErrorsByOrder(const LayerStatistics& statistics,
   std::vector<Workspace> workspaces = MakeWorkspaces(options.basis, pool);
   pool.ParallelForDynamic(num_units, [&](int64_t unit, int thread) {
     Workspace& workspace = workspaces[thread];
-    const double mass =
-        FactorUnit(statistics, options, unit, BiasOf(bias, unit), options.max_order, workspace);
-    for (int n = 0; n < num_errors; ++n) {
-      errors[unit * num_errors + n] = mass * workspace.solver.residual(n);
-    }
+    const double mass = MakeUnitRows(statistics, options, unit, BiasOf(bias, unit), workspace);
+    const auto of_unit = std::span(errors).subspan(unit * num_errors, num_errors);
+    ResidualsOfUnit(options, of_unit, workspace);
+    for (double& error : of_unit) error *= mass;
   });
   return errors;
 }
@@ -103,7 +124,8 @@ Result<SeriesFit> FitCoefficients(const LayerStatistics& statistics, const FitOp
     const UnitInterval interval = IntervalOfUnit(statistics, options, fit.units[i], unit_bias);
     fit.centre[i] = interval.centre;
     fit.inv_radius[i] = interval.inv_radius;
-    FactorUnit(statistics, options, fit.units[i], unit_bias, fit.orders[i], workspace);
+    MakeUnitRows(statistics, options, fit.units[i], unit_bias, workspace);
+    FactorUnit(fit.orders[i], workspace);
     SolveCoefficients(workspace.solver, fit.unit(i));
   });
   return fit;

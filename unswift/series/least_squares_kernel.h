@@ -1,4 +1,4 @@
-// Arguments of the least-squares kernels.
+// Arguments of the kernels of least_squares.h and normal_equations.h.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +26,29 @@ struct FactorProblem {
   double* residual = nullptr;        ///< [max_order + 1]
 
   int num_cols() const { return max_order + (reversed ? 1 : 2); }
+};
+
+/// A row that stands for all beyond one end of the interval.
+struct EndRow {
+  double position, alpha, beta, rhs;
+};
+inline constexpr int kMaxEndRows = 6;
+inline constexpr int kMaxNormalColumns = 40;
+
+/// The normal equations of a Chebyshev basis. `rows` is a multiple of kRowGrain; padding is zero.
+struct NormalProblem {
+  int64_t rows = 0;  ///< those without beta
+  int max_order = 0;
+  const double* position = nullptr;  ///< [rows]
+  const double* alpha = nullptr;     ///< [rows]
+  const double* rhs = nullptr;       ///< [rows]
+  int num_ends = 0;
+  EndRow ends[kMaxEndRows];
+  double* scratch = nullptr;   ///< [2, rows]
+  double* matrix = nullptr;    ///< [max_order + 1, stride()], the right-hand side as last column
+  double* residual = nullptr;  ///< [max_order + 1]
+
+  int64_t stride() const { return (max_order + 2 + 7) / 8 * 8; }
 };
 
 }  // namespace unswift
