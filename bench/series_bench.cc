@@ -115,7 +115,7 @@ void Uniform(benchmark::internal::Benchmark* b) {
   b->ArgNames({"m", "units", "hidden", "order", "threads"})
       ->ArgsProduct({{1, 16, 128}, {8192}, {2048}, {8}, {1, 2}})
       ->ArgsProduct({{1}, {8192}, {2048}, {0, 2, 4, 12, 24}, {1, 2}})
-      ->ArgsProduct({{1}, {1536}, {576}, {8}, {1, 2}})
+      ->ArgsProduct({{1, 16, 128}, {1536}, {576}, {8}, {1, 2}})
       ->UseRealTime()
       ->Unit(benchmark::kMicrosecond);
 }
