@@ -22,7 +22,7 @@ struct Runtime {
   std::deque<Namespace> namespaces;  // values point here
 };
 
-struct Scope;  // interpreter.cc
+struct Scope;  // interpreter.h
 
 /// What can be called: a macro, a function, or a method of `object`.
 struct Callable {

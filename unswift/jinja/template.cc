@@ -31,7 +31,7 @@ Result<std::string> Template::Render(const OrderedJson& variables, std::time_t n
     if (value.AsDict() == nullptr) {
       return MakeError(ErrorCode::kInvalidArgument, "expected an object of variables");
     }
-    return RunTemplate(parsed_->block, *value.AsDict(), runtime);
+    return Interpreter(runtime).Run(parsed_->block, *value.AsDict());
   };
   Result<std::string> text = render();
   if (text) return text;
