@@ -69,7 +69,7 @@ Result<Value> ToJson(Runtime& runtime, const Value& input, const Arguments& argu
     UNSWIFT_ASSIGN_OR_RETURN(const int64_t indent, IntegerOr(bound[1], 0));
     if (indent > 64) return Refuse("tojson: expected an indent of at most 64, got {}", indent);
     style.indent = static_cast<int>(std::max<int64_t>(indent, 0));
-    style.item_separator = ",";
+    style.item_separator.assign(1, ',');
   }
   if (bound[2] != nullptr && !bound[2]->IsNone()) {
     const List* separators = bound[2]->AsList();

@@ -166,7 +166,7 @@ class JsonWriter {
 
   Result<> Break(int level) {
     if (style_.indent < 0) return {};
-    return writer_.Put("\n" + std::string(static_cast<size_t>(style_.indent) * level, ' '));
+    return writer_.Put(fmt::format("\n{:{}}", "", style_.indent * level));
   }
 
   Result<> WriteList(const List& list, int level) {
