@@ -153,7 +153,9 @@ Result<OpenedModel> OpenForRun(CommandLine& line, const std::string& model,
 void CopyWeights(CommandLine& line, const std::vector<Model*>& models) {
   if (line.common().open.unseal_key) return;
   int64_t bytes = 0;
-  for (const Model* model : models) bytes += model->weight_bytes_per_token();
+  for (const Model* model : models) {
+    if (!model->has_private_weights()) bytes += model->weight_bytes_per_token();
+  }
   constexpr double kLargestShare = 0.75;  // the file's pages and everything else need some, too
   const int64_t available = AvailableBytes();
   if (static_cast<double>(bytes) > kLargestShare * static_cast<double>(available)) {

@@ -121,6 +121,7 @@ class Model {
   /// system must make room for it. Not an embedding that is no head: one row per token is read.
   /// Does nothing when they are there.
   void CopyWeights(ThreadPool& pool);
+  bool has_private_weights() const { return is_placed_; }
   /// The same with all but theta (its rounding is part of its series) stored as f32, f16, bf16,
   /// q8_0 or q4_0.
   ConversionLoss ConvertWeights(DType dtype, ThreadPool& pool);

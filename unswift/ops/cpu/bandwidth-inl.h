@@ -7,11 +7,11 @@ namespace HWY_NAMESPACE {
 
 /// Reads every byte once through kStreams parts side by side and returns a value that depends on
 /// all of them. One sequential stream does not reach the limit: prefetchers stop at page ends.
-template <int kStreams>
+template <int kStreams, int kAheadBytes>
 uint64_t ReadStreams(const std::byte* data, int64_t num_bytes) {
   const hn::ScalableTag<uint64_t> d;
   constexpr int64_t kWidth = HWY_LANES(uint64_t);
-  constexpr int64_t kPrefetchWords = 1024 / sizeof(uint64_t);
+  constexpr int64_t kPrefetchWords = kAheadBytes / sizeof(uint64_t);
   const auto* words = reinterpret_cast<const uint64_t*>(data);
   const int64_t distance = num_bytes / static_cast<int64_t>(sizeof(uint64_t)) / kStreams;
   hn::Vec<decltype(d)> all[kStreams];
@@ -31,9 +31,16 @@ uint64_t ReadStreams(const std::byte* data, int64_t num_bytes) {
   return result;
 }
 
-/// num_bytes is a multiple of 8 * 64.
+/// num_bytes is a multiple of 8 * 64. The ways in which matmul-inl.h reads weights.
 uint64_t ReadAll(const std::byte* data, int64_t num_bytes, int num_streams) {
-  return num_streams == 4 ? ReadStreams<4>(data, num_bytes) : ReadStreams<8>(data, num_bytes);
+  switch (num_streams) {
+    case 2:
+      return ReadStreams<2, 2048>(data, num_bytes);
+    case 4:
+      return ReadStreams<4, 2048>(data, num_bytes);
+    default:
+      return ReadStreams<8, 1024>(data, num_bytes);
+  }
 }
 
 }  // namespace HWY_NAMESPACE
