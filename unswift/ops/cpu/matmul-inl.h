@@ -23,13 +23,11 @@ constexpr int kMaxTileColsOf8Rows = kManyRegisters ? 3 : 1;
 constexpr int PrefetchBytes(int streams, int cols) {
   return streams <= 4 && cols == 1 ? 2048 : 1024;
 }
-// A single row of activations meets two streams of weights when it has so many columns. A shorter
-// one ends before their latency is hidden, a longer one (the features of a series) is not found in
-// a first-level cache again: then four streams share the cost. A core of a Zen 5 decodes SmolLM2
-// (hidden size 576) with 121 instead of 110 tokens/s, a 1B shape's release of order 30 with 4.65
-// instead of 4.26.
+// A single row of activations meets two streams of weights when it has so many columns, and fewer
+// than op.long_row. A shorter one ends before their latency is hidden; a long one is not found in a
+// first-level cache again, and then four streams share the cost. A core of a Zen 5 decodes SmolLM2
+// (hidden size 576) with 121 instead of 110 tokens/s.
 constexpr int64_t kShortRow = 1600;
-constexpr int64_t kLongRow = 64 << 10;
 
 /// The rows that one pass reads side by side. They lie far apart, each the head of a stream of its
 /// own: hardware prefetchers follow a stream within a page, so 8 streams keep 8 pages in flight.
@@ -163,7 +161,7 @@ void SkinnyRangeOf(const SkinnyMatMul& op, int64_t n_begin, int64_t n_end) {
     if (m == 2) return SinglePassRange<W, 8, HWY_MIN(2, kMaxTileColsOf8Rows)>(op, n_begin, n_end);
     return SinglePassRange<W, 8, kMaxTileColsOf8Rows>(op, n_begin, n_end);
   }
-  const bool suits_two = kShortRow <= op.weight.cols && op.weight.cols <= kLongRow;
+  const bool suits_two = kShortRow <= op.weight.cols && op.weight.cols < op.long_row;
   if (m == 1 && suits_two) return SinglePassRange<W, 2, 1>(op, n_begin, n_end);
   if (m == 1) return SinglePassRange<W, 4, 1>(op, n_begin, n_end);
   const RowStreams<4> streams(n_begin, n_end);

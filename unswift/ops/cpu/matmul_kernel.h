@@ -16,6 +16,7 @@ struct SkinnyMatMul {
   Rows y;
   bool accumulate = false;
   bool wants_8_streams = false;  ///< of weights, instead of 4 (float kernel)
+  int64_t long_row = 0;  ///< columns from which one row meets 4 streams, not 2 (float kernel)
 };
 
 }  // namespace unswift
