@@ -110,11 +110,7 @@ void SeriesSolver::Factor(const SampleRows& rows, int order, double ridge, bool 
   order_ = order;
   num_cols_ = p.num_cols();
   constexpr int kInputs = 6;  // four of the rows, two of scratch
-  if ((kInputs + num_cols_) * p.rows > capacity_) {
-    capacity_ = (kInputs + num_cols_) * p.rows;
-    memory_ = hwy::AllocateAligned<double>(capacity_);
-  }
-  double* next = memory_.get();
+  double* next = GetDoubles(memory_, (kInputs + num_cols_) * p.rows);
   const auto padded = [&](const std::vector<double>& values) {
     double* const to = next;
     std::fill(std::copy(values.begin(), values.end(), to), to + p.rows, 0.0);

@@ -11,8 +11,8 @@
 #include <span>
 #include <vector>
 
-#include "hwy/aligned_allocator.h"
 #include "unswift/ops/activation.h"
+#include "unswift/ops/aligned_buffer.h"
 #include "unswift/series/basis.h"
 #include "unswift/series/statistics.h"
 
@@ -41,6 +41,11 @@ struct SampleSource {
 void MakeSampleRows(const WeightedBins& bins, const SampleSource& source, bool with_values,
                     SampleRows& rows);
 
+/// Room for `count` doubles in a solver's memory; its contents are lost when it grows.
+inline double* GetDoubles(AlignedBuffer& memory, int64_t count) {
+  return reinterpret_cast<double*>(memory.GetBytes(count * static_cast<int64_t>(sizeof(double))));
+}
+
 /// The orthogonal factor of one problem; reuses its memory from call to call.
 class SeriesSolver {
  public:
@@ -60,8 +65,7 @@ class SeriesSolver {
  private:
   SeriesBasis basis_;
   int order_ = 0, num_cols_ = 0;
-  int64_t capacity_ = 0;
-  hwy::AlignedFreeUniquePtr<double[]> memory_;
+  AlignedBuffer memory_;
   std::vector<double> r_, residual_;
 };
 

@@ -3,6 +3,9 @@
 
 #include <cstdint>
 
+#include "unswift/base/integers.h"
+#include "unswift/series/derivatives.h"
+
 namespace unswift {
 
 /// Rows come in multiples of this.
@@ -33,7 +36,7 @@ struct EndRow {
   double position, alpha, beta, rhs;
 };
 inline constexpr int kMaxEndRows = 6;
-inline constexpr int kMaxNormalColumns = 40;
+inline constexpr int kMaxNormalColumns = kMaxSeriesOrder + 1;  ///< the right-hand side apart
 
 /// The normal equations of a Chebyshev basis. `rows` is a multiple of kRowGrain; padding is zero.
 struct NormalProblem {
@@ -48,7 +51,7 @@ struct NormalProblem {
   double* matrix = nullptr;    ///< [max_order + 1, stride()], the right-hand side as last column
   double* residual = nullptr;  ///< [max_order + 1]
 
-  int64_t stride() const { return (max_order + 2 + 7) / 8 * 8; }
+  int64_t stride() const { return RoundUp(max_order + 2, 8); }
 };
 
 }  // namespace unswift

@@ -22,12 +22,7 @@ bool NormalEquations::Solve(const SampleRows& rows, int order) {
   p.max_order = order;
   p.rows = RoundUp(static_cast<int64_t>(rows.size()), kRowGrain);
   constexpr int kInputs = 5;  // three of the rows, two of scratch
-  const int64_t needed = kInputs * p.rows + (order + 1) * p.stride();
-  if (needed > capacity_) {
-    capacity_ = needed;
-    memory_ = hwy::AllocateAligned<double>(capacity_);
-  }
-  double* const position = memory_.get();
+  double* const position = GetDoubles(memory_, kInputs * p.rows + (order + 1) * p.stride());
   double* const alpha = position + p.rows;
   double* const rhs = alpha + p.rows;
   int64_t inside = 0;

@@ -8,7 +8,7 @@
 
 #include <vector>
 
-#include "hwy/aligned_allocator.h"
+#include "unswift/ops/aligned_buffer.h"
 #include "unswift/series/least_squares.h"
 
 namespace unswift {
@@ -23,8 +23,7 @@ class NormalEquations {
   double residual(int n) const { return residual_[n]; }
 
  private:
-  int64_t capacity_ = 0;
-  hwy::AlignedFreeUniquePtr<double[]> memory_;
+  AlignedBuffer memory_;
   std::vector<double> residual_;
 };
 
