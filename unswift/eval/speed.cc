@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <numeric>
 
 #include "unswift/base/random.h"
 #include "unswift/ops/bandwidth.h"
@@ -72,7 +73,7 @@ class Candidate {
     return {};
   }
 
-  Result<> Run() {
+  Result<> RunPrefill() {
     cache_->Clear();
     const double attention_before = decoder_.attention_seconds();
     const Stopwatch prefill;
@@ -80,13 +81,15 @@ class Candidate {
     prefill_seconds.push_back(prefill.Seconds());
     attention_shares.push_back((decoder_.attention_seconds() - attention_before) /
                                prefill_seconds.back());
-    int32_t id = prompt_.front();
+    next_id_ = prompt_.front();
+    return {};
+  }
+
+  Result<> DecodeOne() {
     const Stopwatch decode;
-    for (int64_t step = 0; step < options_.new_tokens; ++step) {
-      UNSWIFT_RETURN_IF_ERROR(Step(id));
-      id = static_cast<int32_t>(ArgMax(logits_));
-    }
-    decode_seconds.push_back(decode.Seconds() / static_cast<double>(options_.new_tokens));
+    UNSWIFT_RETURN_IF_ERROR(Step(next_id_));
+    next_id_ = static_cast<int32_t>(ArgMax(logits_));
+    step_seconds.push_back(decode.Seconds());
     return {};
   }
 
@@ -98,7 +101,7 @@ class Candidate {
     };
     speed.prefill_tokens_per_second =
         rates(prefill_seconds, static_cast<double>(options_.prompt_tokens));
-    speed.decode_tokens_per_second = rates(decode_seconds, 1.0);
+    speed.decode_tokens_per_second = rates(DecodeSecondsByRepetition(), 1.0);
     speed.prefill_attention_share = SpreadOf(attention_shares);
     speed.weight_bytes_per_token = decoder_.model().weight_bytes_per_token();
     speed.gigabytes_per_second = static_cast<double>(speed.weight_bytes_per_token) *
@@ -107,10 +110,22 @@ class Candidate {
     return speed;
   }
 
-  std::vector<double> prefill_seconds, decode_seconds;  // per repetition; decode per token
-  std::vector<double> attention_shares;                 // of prefill_seconds
+  std::vector<double> prefill_seconds;   // per repetition
+  std::vector<double> attention_shares;  // of prefill_seconds
+  std::vector<double> step_seconds;      // per token, repetition after repetition
 
  private:
+  /// Mean of a repetition's tokens.
+  std::vector<double> DecodeSecondsByRepetition() const {
+    std::vector<double> seconds;
+    for (auto step = step_seconds.begin(); step != step_seconds.end();
+         step += options_.new_tokens) {
+      seconds.push_back(std::accumulate(step, step + options_.new_tokens, 0.0) /
+                        static_cast<double>(options_.new_tokens));
+    }
+    return seconds;
+  }
+
   Rows Row() { return {logits_.data(), 1, static_cast<int64_t>(logits_.size())}; }
 
   Result<> Step(int32_t id) {
@@ -125,6 +140,7 @@ class Candidate {
   std::vector<int32_t> prompt_;
   std::vector<float> logits_;
   std::unique_ptr<KvCache> cache_;
+  int32_t next_id_ = 0;
   bool agrees_ = false;
 };
 
@@ -176,13 +192,16 @@ Result<SpeedResult> MeasureSpeed(std::span<Decoder* const> decoders, const Speed
       result.read_bandwidth = std::max(
           result.read_bandwidth, MeasureReadBandwidth(kBandwidthBytes, 3, decoders[0]->pool()));
     }
-    for (Candidate& candidate : candidates) UNSWIFT_RETURN_IF_ERROR(candidate.Run());
+    for (Candidate& candidate : candidates) UNSWIFT_RETURN_IF_ERROR(candidate.RunPrefill());
+    for (int64_t step = 0; step < options.new_tokens; ++step) {
+      for (Candidate& candidate : candidates) UNSWIFT_RETURN_IF_ERROR(candidate.DecodeOne());
+    }
   }
   Report(progress, "bench", 1.0);
   for (const Candidate& candidate : candidates) {
     result.models.push_back(candidate.Speed());
     result.decode_slowdown.push_back(
-        MedianRatio(candidate.decode_seconds, candidates[0].decode_seconds));
+        MedianRatio(candidate.step_seconds, candidates[0].step_seconds));
     result.prefill_slowdown.push_back(
         MedianRatio(candidate.prefill_seconds, candidates[0].prefill_seconds));
   }

@@ -34,8 +34,9 @@ struct ModelSpeed {
 
 struct SpeedResult {
   std::vector<ModelSpeed> models;
-  /// Decode time per token of model i over that of model 0: median over repetitions of the ratio
-  /// inside one repetition.
+  /// Time of model i over that of model 0: median of the ratios of neighbours, which are tokens for
+  /// decode (models take turns token by token: a machine's bandwidth may halve within seconds) and
+  /// repetitions for prefill.
   std::vector<double> decode_slowdown, prefill_slowdown;
   double read_bandwidth = 0.0;  ///< bytes per second, best of all repetitions
 };
