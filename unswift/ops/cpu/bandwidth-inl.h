@@ -20,7 +20,7 @@ uint64_t ReadStreams(const std::byte* data, int64_t num_bytes) {
     HWY_UNROLL(8)
     for (int s = 0; s < kStreams; ++s) {
       const uint64_t* from = words + s * distance + i;
-      hwy::Prefetch(from + kPrefetchWords);
+      if constexpr (kAheadBytes > 0) hwy::Prefetch(from + kPrefetchWords);
       all[s] = hn::Xor(all[s], hn::LoadU(d, from));
     }
   }
@@ -31,15 +31,20 @@ uint64_t ReadStreams(const std::byte* data, int64_t num_bytes) {
   return result;
 }
 
-/// num_bytes is a multiple of 8 * 64. The ways in which matmul-inl.h reads weights.
-uint64_t ReadAll(const std::byte* data, int64_t num_bytes, int num_streams) {
-  switch (num_streams) {
-    case 2:
+/// num_bytes is a multiple of 8 * 64. way: of the kNumReadWays, those in which matmul-inl.h reads
+/// weights.
+uint64_t ReadAll(const std::byte* data, int64_t num_bytes, int way) {
+  switch (way) {
+    case 0:
       return ReadStreams<2, 2048>(data, num_bytes);
-    case 4:
+    case 1:
       return ReadStreams<4, 2048>(data, num_bytes);
-    default:
+    case 2:
       return ReadStreams<8, 1024>(data, num_bytes);
+    case 3:
+      return ReadStreams<4, 0>(data, num_bytes);
+    default:
+      return ReadStreams<8, 0>(data, num_bytes);
   }
 }
 
