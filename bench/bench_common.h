@@ -12,6 +12,7 @@
 
 #include "unswift/base/random.h"
 #include "unswift/base/thread_pool.h"
+#include "unswift/ops/aligned_buffer.h"
 #include "unswift/ops/bandwidth.h"
 #include "unswift/tensor/convert.h"
 #include "unswift/tensor/packed.h"
@@ -42,8 +43,8 @@ inline std::vector<float> RandomFloats(int64_t count, uint64_t seed, double scal
   return values;
 }
 
-/// A stored matrix: a few random rows, repeated (making hundreds of megabytes of normals takes
-/// long).
+/// A stored matrix, on huge pages as those of a model: a few random rows, repeated (making hundreds
+/// of megabytes of normals takes long).
 class BenchWeight {
  public:
   BenchWeight(DType dtype, int64_t rows, int64_t cols) {
@@ -58,35 +59,35 @@ class BenchWeight {
  private:
   void MakePlain(DType dtype, int64_t rows, int64_t cols) {
     const int64_t row_bytes = cols * BlockBytes(dtype);
-    bytes_.resize(rows * row_bytes);
+    std::byte* const bytes = bytes_.GetBytes(rows * row_bytes);
     constexpr int64_t kDistinct = 61;
     for (int64_t r = 0; r < rows; ++r) {
-      std::byte* row = bytes_.data() + r * row_bytes;
+      std::byte* row = bytes + r * row_bytes;
       if (r < kDistinct) {
         RowFromF32(dtype, RandomFloats(cols, r, 0.05), row);
       } else {
-        std::copy_n(bytes_.data() + r % kDistinct * row_bytes, row_bytes, row);
+        std::copy_n(bytes + r % kDistinct * row_bytes, row_bytes, row);
       }
     }
-    view_ = {dtype, rows, cols, row_bytes, bytes_.data()};
+    view_ = {dtype, rows, cols, row_bytes, bytes};
   }
   void MakePacked(DType dtype, int64_t rows, int64_t cols) {
-    bytes_.resize(PackedView(dtype, rows, cols, nullptr).num_bytes());
-    view_ = PackedView(dtype, rows, cols, bytes_.data());
+    std::byte* const bytes = bytes_.GetBytes(PackedView(dtype, rows, cols, nullptr).num_bytes());
+    view_ = PackedView(dtype, rows, cols, bytes);
     constexpr int64_t kDistinctGroups = 5;
     const int64_t group_bytes = kPackedRows * view_.row_bytes;
     for (int64_t g = 0; g * kPackedRows < rows; ++g) {
-      std::byte* group = bytes_.data() + g * group_bytes;
+      std::byte* group = bytes + g * group_bytes;
       if (g < kDistinctGroups) {
         const std::vector<float> values = RandomFloats(kPackedRows * cols, g, 0.05);
         PackRows(dtype, ConstRows(values.data(), kPackedRows, cols), group);
       } else {
-        std::copy_n(bytes_.data() + g % kDistinctGroups * group_bytes, group_bytes, group);
+        std::copy_n(bytes + g % kDistinctGroups * group_bytes, group_bytes, group);
       }
     }
   }
 
-  std::vector<std::byte> bytes_;
+  AlignedBuffer bytes_;
   MatrixView view_;
 };
 

@@ -2,6 +2,7 @@
 #include "unswift/ops/matmul.h"
 
 #include <cmath>
+#include <tuple>
 
 #include "bench/bench_common.h"
 #include "unswift/ops/reference/reference.h"
@@ -22,40 +23,47 @@ bool IsCorrect(ConstRows x, const MatrixView& weight, ConstRows y, double tolera
   return true;
 }
 
-void BM_MatMul(benchmark::State& state, DType dtype, int64_t weight_bytes,
+/// One iteration: as many matrices, one after the other.
+void BM_MatMul(benchmark::State& state, DType dtype, int64_t matrix_bytes, int matrices,
                ActivationPrecision precision = ActivationPrecision::kFloat32) {
   const int64_t m = state.range(0), k = state.range(1);
   const int threads = static_cast<int>(state.range(2));
   const int64_t row_bytes = k / BlockElements(dtype) * BlockBytes(dtype);
-  const int64_t n = weight_bytes / row_bytes / kPackedRows * kPackedRows;
-  static std::map<std::tuple<DType, int64_t, int64_t>, BenchWeight> weights;  // the last one
+  const int64_t n = matrix_bytes / row_bytes / kPackedRows * kPackedRows;
+  static std::map<std::tuple<DType, int64_t, int64_t>, std::vector<BenchWeight>> kept;  // the last
   const std::tuple key(dtype, n, k);
-  if (!weights.contains(key)) {
-    weights.clear();
-    weights.try_emplace(key, dtype, n, k);
+  if (!kept.contains(key)) {
+    kept.clear();
+    for (int i = 0; i < matrices; ++i) kept[key].emplace_back(dtype, n, k);
   }
-  const MatrixView& weight = weights.at(key).view();
+  const std::vector<BenchWeight>& weights = kept.at(key);
   const std::vector<float> x = RandomFloats(m * k, 1);
   std::vector<float> y(m * n);
   const ConstRows x_rows(x.data(), m, k);
   const Rows y_rows(y.data(), m, n);
   ThreadPool& pool = PoolOf(threads);
   const auto multiply = [&] {
-    MatMul(x_rows, weight, nullptr, y_rows, pool, MatMulMode::kOverwrite, precision);
+    for (const BenchWeight& weight : weights) {
+      MatMul(x_rows, weight.view(), nullptr, y_rows, pool, MatMulMode::kOverwrite, precision);
+    }
   };
   multiply();
   // Half an ulp of bf16, or what float32 sums may add up to.
   const double tolerance = precision == ActivationPrecision::kBF16 ? 0x1p-8 : 1e-4;
-  if (!IsCorrect(x_rows, weight, y_rows, tolerance)) return state.SkipWithError("wrong result");
+  if (!IsCorrect(x_rows, weights.back().view(), y_rows, tolerance))
+    return state.SkipWithError("wrong result");
   for (auto _ : state) {
     multiply();
     benchmark::ClobberMemory();
   }
-  Report(state, double(weight.num_bytes()), 2.0 * m * n * k, threads);
+  Report(state, static_cast<double>(matrices * weights[0].view().num_bytes()),
+         2.0 * matrices * m * n * k, threads);
 }
 
-constexpr int64_t kLarge = int64_t{384} << 20;  // several times a last-level cache
-constexpr int64_t kSmall = int64_t{32} << 20;   // prefill: one matrix of a 1B model
+// A matrix of a 1B model. Decoding reads matrix after matrix, in all many times a last-level cache;
+// one matrix of that size would be read in streams further apart than any model's.
+constexpr int64_t kMatrix = int64_t{32} << 20;
+constexpr int kMany = 16;
 
 void Streaming(benchmark::internal::Benchmark* b) {
   b->ArgNames({"m", "k", "threads"})->ArgsProduct({{1, 4, 16}, {576, 2048, 8192}, {1, 2}});
@@ -66,18 +74,18 @@ void Tiled(benchmark::internal::Benchmark* b) {
   b->UseRealTime()->Unit(benchmark::kMillisecond);
 }
 
-BENCHMARK_CAPTURE(BM_MatMul, bf16, DType::kBF16, kLarge)->Apply(Streaming);
-BENCHMARK_CAPTURE(BM_MatMul, f16, DType::kF16, kLarge)->Apply(Streaming);
-BENCHMARK_CAPTURE(BM_MatMul, f32, DType::kF32, kLarge)->Apply(Streaming);
-BENCHMARK_CAPTURE(BM_MatMul, q8_0, DType::kQ8_0, kLarge)->Apply(Streaming);
-BENCHMARK_CAPTURE(BM_MatMul, q4_0, DType::kQ4_0, kLarge)->Apply(Streaming);
-BENCHMARK_CAPTURE(BM_MatMul, q8_0_prefill, DType::kQ8_0, kSmall / 2)->Apply(Tiled);
-BENCHMARK_CAPTURE(BM_MatMul, q4_0_prefill, DType::kQ4_0, kSmall / 4)->Apply(Tiled);
-BENCHMARK_CAPTURE(BM_MatMul, bf16_prefill, DType::kBF16, kSmall)->Apply(Tiled);
-BENCHMARK_CAPTURE(BM_MatMul, bf16_activations_prefill, DType::kBF16, kSmall,
+BENCHMARK_CAPTURE(BM_MatMul, bf16, DType::kBF16, kMatrix, kMany)->Apply(Streaming);
+BENCHMARK_CAPTURE(BM_MatMul, f16, DType::kF16, kMatrix, kMany)->Apply(Streaming);
+BENCHMARK_CAPTURE(BM_MatMul, f32, DType::kF32, kMatrix, kMany)->Apply(Streaming);
+BENCHMARK_CAPTURE(BM_MatMul, q8_0, DType::kQ8_0, kMatrix, kMany)->Apply(Streaming);
+BENCHMARK_CAPTURE(BM_MatMul, q4_0, DType::kQ4_0, kMatrix, kMany)->Apply(Streaming);
+BENCHMARK_CAPTURE(BM_MatMul, q8_0_prefill, DType::kQ8_0, kMatrix / 2, 1)->Apply(Tiled);
+BENCHMARK_CAPTURE(BM_MatMul, q4_0_prefill, DType::kQ4_0, kMatrix / 4, 1)->Apply(Tiled);
+BENCHMARK_CAPTURE(BM_MatMul, bf16_prefill, DType::kBF16, kMatrix, 1)->Apply(Tiled);
+BENCHMARK_CAPTURE(BM_MatMul, bf16_activations_prefill, DType::kBF16, kMatrix, 1,
                   ActivationPrecision::kBF16)
     ->Apply(Tiled);
-BENCHMARK_CAPTURE(BM_MatMul, f32_prefill, DType::kF32, 2 * kSmall)->Apply(Tiled);
+BENCHMARK_CAPTURE(BM_MatMul, f32_prefill, DType::kF32, 2 * kMatrix, 1)->Apply(Tiled);
 
 }  // namespace
 }  // namespace unswift

@@ -18,24 +18,40 @@ constexpr int64_t kChunk = 2 * kLanes;
 constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;
 constexpr int kMaxTileCols = kManyRegisters ? 4 : 3;
 constexpr int kMaxTileColsOf8Rows = kManyRegisters ? 3 : 1;
-// Ahead of the load in the same stream: hides the memory's latency, further where a stream is
-// faster.
-constexpr int PrefetchBytes(int streams, int cols) {
-  return streams <= 4 && cols == 1 ? 2048 : 1024;
-}
-// A single row of activations meets two streams of weights when it has so many columns, and fewer
-// than op.long_row. A shorter one ends before their latency is hidden; a long one is not found in a
-// first-level cache again, and then four streams share the cost. A core of a Zen 5 decodes SmolLM2
-// (hidden size 576) with 121 instead of 110 tokens/s.
-constexpr int64_t kShortRow = 1600;
+
+/// How a pass reads kRows streams of weights: kChunks chunks of one, then of the next, the chunks
+/// kAheadBytes further on prefetched, which hides the memory's latency (0: left to the processor).
+template <int kRows_, int kChunks_, int kAheadBytes_>
+struct Reading {
+  static constexpr int kRows = kRows_, kChunks = kChunks_, kAheadBytes = kAheadBytes_;
+};
+using ManyRowsReading = Reading<4, 2, 1024>;
+
+// One activation row. WeightReads::kFar: two streams where a row is neither so short that it ends
+// before their latency is hidden nor so long that a first-level cache has lost the activations
+// when the next streams come. A core of a Zen 5 decodes SmolLM2 (hidden size 576) with 121 instead
+// of 110 tokens/s, a 1B shape's release of order 30 with 4.65 instead of 4.26.
+constexpr int64_t kFarShortRow = 1600, kFarLongRow = 64 << 10;
+using FarReading = Reading<2, 2, 2048>;
+using FarWideReading = Reading<4, 2, 2048>;
+using NearReading = Reading<8, 2, 1024>;
+// kPlain: a core of a Zen 4 reads bf16 at 28 GB/s by FarReading and at 31 by this; its first-level
+// cache keeps half as many activations, and with 8,192 columns 20, 24, and 30 from eight streams.
+// Prefetched lines beyond 2 KB in all streams make it slower: they seem to take the buffers that
+// the processor's own would have.
+constexpr int64_t kPlainLongRow = 2048;
+template <class W>
+constexpr int kPlainChunks = HWY_MIN(4, HWY_MAX(1, static_cast<int>(256 / (kChunk * W::kBytes))));
+template <class W>
+using PlainReading = Reading<4, kPlainChunks<W>, 0>;
+template <class W>
+using PlainWideReading = Reading<8, kPlainChunks<W>, 0>;
 
 /// The rows that one pass reads side by side. They lie far apart, each the head of a stream of its
 /// own: hardware prefetchers follow a stream within a page, so 8 streams keep 8 pages in flight.
 /// How many are best depends on the processor: one core of a Sapphire Rapids reads 16.5 GB/s from 8
 /// streams and 9.5 from neighbouring rows; two of a Zen 5, where streams that are a power of two
-/// apart meet in the same cache sets, 43 from 8 and 51 from 4. For one activation row a core of
-/// it reads at 85 and 90 % of its bandwidth from 4 streams, at 94 and 91 % from 2 that are
-/// prefetched further ahead (two runs).
+/// apart meet in the same cache sets, 43 from 8 and 51 from 4.
 template <int kRows>
 struct RowStreams {
   int64_t begin, end, distance;
@@ -53,9 +69,10 @@ struct Segment {
 };
 
 /// y[., rows of this pass] for kCols activation rows from m_begin on.
-template <class W, int kRows, int kCols>
-HWY_NOINLINE void DotTile(const SkinnyMatMul& op, const RowStreams<kRows>& streams, int64_t pass,
+template <class W, class R, int kCols>
+HWY_NOINLINE void DotTile(const SkinnyMatMul& op, const RowStreams<R::kRows>& streams, int64_t pass,
                           int64_t m_begin, const Segment& segment) {
+  constexpr int kRows = R::kRows;
   const std::byte* w[kRows];
   for (int r = 0; r < kRows; ++r) {  // streams that have ended repeat the last row, unused
     w[r] = op.weight.row(HWY_MIN(streams.Row(pass, r), streams.end - 1));
@@ -78,17 +95,20 @@ HWY_NOINLINE void DotTile(const SkinnyMatMul& op, const RowStreams<kRows>& strea
     }
   };
 
-  constexpr int kAhead = PrefetchBytes(kRows, kCols);
   const int64_t k = segment.end;
   int64_t i = segment.begin;
-  for (; i + 2 * kChunk <= k; i += 2 * kChunk) {
+  for (; i + R::kChunks * kChunk <= k; i += R::kChunks * kChunk) {
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
-      const std::byte* chunk = w[r] + i * W::kBytes;
-      hwy::Prefetch(chunk + kAhead);
-      hwy::Prefetch(chunk + kAhead + kChunk * W::kBytes);
-      add(r, chunk, x + i);
-      add(r, chunk + kChunk * W::kBytes, x + i + kChunk);
+      const std::byte* from = w[r] + i * W::kBytes;
+      HWY_UNROLL(4)
+      for (int c = 0; R::kAheadBytes > 0 && c < R::kChunks; ++c) {
+        hwy::Prefetch(from + R::kAheadBytes + c * kChunk * W::kBytes);
+      }
+      HWY_UNROLL(4)
+      for (int c = 0; c < R::kChunks; ++c) {
+        add(r, from + c * kChunk * W::kBytes, x + i + c * kChunk);
+      }
     }
   }
   if (k < op.weight.cols) {
@@ -99,10 +119,9 @@ HWY_NOINLINE void DotTile(const SkinnyMatMul& op, const RowStreams<kRows>& strea
     }
     return;
   }
-  if (i + kChunk <= k) {
+  for (; i + kChunk <= k; i += kChunk) {
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) add(r, w[r] + i * W::kBytes, x + i);
-    i += kChunk;
   }
   if (i < k) {  // the activations are zero-padded, the weights are not
     HWY_UNROLL(8)
@@ -123,29 +142,42 @@ HWY_NOINLINE void DotTile(const SkinnyMatMul& op, const RowStreams<kRows>& strea
   }
 }
 
-template <class W, int kRows>
-using DotTileFunction = void (*)(const SkinnyMatMul&, const RowStreams<kRows>&, int64_t, int64_t,
-                                 const Segment&);
+using DotTileFunction = void (*)(const SkinnyMatMul&, const RowStreams<ManyRowsReading::kRows>&,
+                                 int64_t, int64_t, const Segment&);
 
 /// The tile function for 1 to kMaxTileCols activation rows.
 template <class W>
-DotTileFunction<W, 4> DotTileOf(int64_t cols) {
-  static constexpr DotTileFunction<W, 4> kTiles[] = {
-      DotTile<W, 4, 1>,
-      DotTile<W, 4, 2>,
-      DotTile<W, 4, 3>,
-      DotTile<W, 4, kMaxTileCols>,
+DotTileFunction DotTileOf(int64_t cols) {
+  static constexpr DotTileFunction kTiles[] = {
+      DotTile<W, ManyRowsReading, 1>,
+      DotTile<W, ManyRowsReading, 2>,
+      DotTile<W, ManyRowsReading, 3>,
+      DotTile<W, ManyRowsReading, kMaxTileCols>,
   };
   return kTiles[HWY_MIN(cols, int64_t{kMaxTileCols}) - 1];
 }
 
-/// All activation rows in one tile of kRows weight rows.
-template <class W, int kRows, int kCols>
+/// All activation rows in one tile of R::kRows weight rows.
+template <class W, class R, int kCols>
 void SinglePassRange(const SkinnyMatMul& op, int64_t n_begin, int64_t n_end) {
-  const RowStreams<kRows> streams(n_begin, n_end);
+  const RowStreams<R::kRows> streams(n_begin, n_end);
   for (int64_t pass = 0; pass < streams.distance; ++pass) {
-    DotTile<W, kRows, kCols>(op, streams, pass, 0, {0, op.weight.cols, nullptr});
+    DotTile<W, R, kCols>(op, streams, pass, 0, {0, op.weight.cols, nullptr});
   }
+}
+
+/// One activation row.
+template <class W>
+void SingleRowRange(const SkinnyMatMul& op, int64_t n_begin, int64_t n_end) {
+  const int64_t k = op.weight.cols;
+  if (op.reads == WeightReads::kNear) return SinglePassRange<W, NearReading, 1>(op, n_begin, n_end);
+  if (op.reads == WeightReads::kPlain) {
+    if (k <= kPlainLongRow) return SinglePassRange<W, PlainReading<W>, 1>(op, n_begin, n_end);
+    return SinglePassRange<W, PlainWideReading<W>, 1>(op, n_begin, n_end);
+  }
+  const bool suits_two = kFarShortRow <= k && k < kFarLongRow;
+  if (suits_two) return SinglePassRange<W, FarReading, 1>(op, n_begin, n_end);
+  SinglePassRange<W, FarWideReading, 1>(op, n_begin, n_end);
 }
 
 // Parts of k for many long activation rows; 8192 columns of 16 rows are half a MiB.
@@ -156,15 +188,13 @@ constexpr int64_t kSegmentPasses = 32;
 template <class W>
 void SkinnyRangeOf(const SkinnyMatMul& op, int64_t n_begin, int64_t n_end) {
   const int64_t m = op.y.rows;
-  if (op.wants_8_streams && m <= kMaxTileColsOf8Rows) {
-    if (m == 1) return SinglePassRange<W, 8, 1>(op, n_begin, n_end);
-    if (m == 2) return SinglePassRange<W, 8, HWY_MIN(2, kMaxTileColsOf8Rows)>(op, n_begin, n_end);
-    return SinglePassRange<W, 8, kMaxTileColsOf8Rows>(op, n_begin, n_end);
+  if (m == 1) return SingleRowRange<W>(op, n_begin, n_end);
+  if (op.reads == WeightReads::kNear && m <= kMaxTileColsOf8Rows) {
+    constexpr int kTwo = HWY_MIN(2, kMaxTileColsOf8Rows);
+    if (m == 2) return SinglePassRange<W, NearReading, kTwo>(op, n_begin, n_end);
+    return SinglePassRange<W, NearReading, kMaxTileColsOf8Rows>(op, n_begin, n_end);
   }
-  const bool suits_two = kShortRow <= op.weight.cols && op.weight.cols < op.long_row;
-  if (m == 1 && suits_two) return SinglePassRange<W, 2, 1>(op, n_begin, n_end);
-  if (m == 1) return SinglePassRange<W, 4, 1>(op, n_begin, n_end);
-  const RowStreams<4> streams(n_begin, n_end);
+  const RowStreams<ManyRowsReading::kRows> streams(n_begin, n_end);
   // One part, or as much of many long activation rows as stays in a second-level cache while some
   // weight rows pass by.
   const bool in_parts = m > kMaxTileCols && m * op.x_stride > kMaxActivations;

@@ -7,8 +7,6 @@
 #include "unswift/ops/cpu/matmul-inl.h"
 
 #if HWY_ONCE
-#include <unistd.h>
-
 #include <algorithm>
 
 #include "unswift/base/check.h"
@@ -37,23 +35,6 @@ constexpr int64_t kTileRows = 192;  // a multiple of 48, the row block of oneDNN
 constexpr int64_t kTileCols = 2048;
 constexpr int64_t kTilePad = 16;  // rows of a power of two would fall into the same cache sets
 
-/// Columns from which activations are too long for two streams of weights. By measurement: on a
-/// Zen 4 (32 KB) 8,192 columns, which fill its first-level cache, read at 21 GB/s from four streams
-/// and at 17 from two; on a Zen 5 (48 KB) two are ahead at 8,192 and behind at a quarter million
-/// (a 1B shape's release of order 30: 4.26 against 4.65 tokens/s).
-int64_t LongRow() {
-  constexpr int64_t kSmallCache = 32 << 10;
-  static const int64_t long_row = [] {
-    int64_t cache = 0;  // not known
-#ifdef _SC_LEVEL1_DCACHE_SIZE
-    cache = sysconf(_SC_LEVEL1_DCACHE_SIZE);
-#endif
-    const bool small = 0 < cache && cache <= kSmallCache;
-    return small ? cache / static_cast<int64_t>(sizeof(float)) : int64_t{64 << 10};
-  }();
-  return long_row;
-}
-
 void StreamingMatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y,
                      ThreadPool& pool, bool accumulate) {
   const int64_t k = weight.cols;
@@ -62,8 +43,7 @@ void StreamingMatMul(ConstRows x, const MatrixView& weight, const float* bias, R
   ForEachRow(x.rows, k, pool, [&](int64_t i) {
     HWY_DYNAMIC_DISPATCH(LayOutRow)(weight.dtype, x.row(i).data(), k, laid_out + i * x_stride);
   });
-  // The processors that were measured to want 8 (matmul-inl.h) are those with AMX.
-  const SkinnyMatMul op{laid_out, x_stride, weight, bias, y, accumulate, UsesAmx(), LongRow()};
+  const SkinnyMatMul op{laid_out, x_stride, weight, bias, y, accumulate, CurrentWeightReads()};
   const int64_t work_per_row = std::max<int64_t>(k * x.rows, 1);
   const int64_t grain = RoundUp(std::max<int64_t>(kMinWorkPerThread / work_per_row, 1), 4);
   pool.ParallelFor(weight.rows, grain, [&](int64_t begin, int64_t end) {

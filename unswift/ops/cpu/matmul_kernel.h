@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "unswift/ops/cpu/weight_reads.h"
 #include "unswift/tensor/rows.h"
 #include "unswift/tensor/tensor_view.h"
 
@@ -15,8 +16,7 @@ struct SkinnyMatMul {
   const float* bias = nullptr;
   Rows y;
   bool accumulate = false;
-  bool wants_8_streams = false;  ///< of weights, instead of 4 (float kernel)
-  int64_t long_row = 0;  ///< columns from which one row meets 4 streams, not 2 (float kernel)
+  WeightReads reads = WeightReads::kFar;
 };
 
 }  // namespace unswift

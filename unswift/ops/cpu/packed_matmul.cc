@@ -104,7 +104,8 @@ void PackedMatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows
   const bool vnni = PackedKernelUsesVnni();
   for (int64_t m = 0; m < x.rows; m += kMaxLaidOutRows) {
     const int64_t count = std::min(kMaxLaidOutRows, x.rows - m);
-    const SkinnyMatMul op{nullptr, 0, weight, bias, y.Slice(m, count), accumulate};
+    const SkinnyMatMul op{
+        nullptr, 0, weight, bias, y.Slice(m, count), accumulate, CurrentWeightReads()};
     (vnni ? VnniMatMul : FloatMatMul)(op, x.Slice(m, count), pool);
   }
 }

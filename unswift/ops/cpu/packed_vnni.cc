@@ -44,7 +44,11 @@ struct Panel {
 };
 
 // kStreams and kPrefetchBytes are those of a single activation row, by measurement on a Zen 5: q8_0
-// reads 7 % faster from 2 streams than from 4, q4_0 does not.
+// reads 7 % faster from 2 streams than from 4, q4_0 does not. A core of a Zen 4 reads 1.15 (q8_0)
+// and 1.25 times (q4_0) as fast from kPlainStreams without any prefetch as from those; eight are as
+// fast for long rows and slower for short ones.
+constexpr int kPlainStreams = 4;
+
 struct Q8 {
   static constexpr int64_t kTileBytes = 544;
   static constexpr int kStreams = 2, kPrefetchBytes = 2048;
@@ -107,10 +111,9 @@ UNSWIFT_VNNI_INLINE void StoreGroup(const SkinnyMatMul& op, int64_t group, int64
 
 /// kStreams groups that lie far apart, each the head of a stream of its own (matmul-inl.h says
 /// why), for the kCols activation rows. Streams that have ended repeat the last group, unused.
-template <class W, int kStreams, int kCols>
+template <class W, int kStreams, int kCols, int kAhead>
 UNSWIFT_VNNI __attribute__((noinline)) void Pass(const SkinnyMatMul& op, int64_t first,
                                                  int64_t distance, int64_t end) {
-  constexpr int kAhead = kCols == 1 ? W::kPrefetchBytes : kPrefetchBytes;
   const int64_t blocks = CeilDiv(op.weight.cols, kQuantBlockSize);
   const Panel x(op.x, kCols, blocks);
   const int64_t group_bytes = kPackedRows * op.weight.row_bytes;
@@ -121,10 +124,10 @@ UNSWIFT_VNNI __attribute__((noinline)) void Pass(const SkinnyMatMul& op, int64_t
     for (int c = 0; c < kCols; ++c) sum[s][c] = _mm512_setzero_ps();
   }
   for (int64_t block = 0; block < blocks; ++block) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int s = 0; s < kStreams; ++s) {
       const std::byte* const tile = w[s] + block * W::kTileBytes;
-      for (int64_t line = 0; line < W::kTileBytes; line += 64) {
+      for (int64_t line = 0; kAhead > 0 && line < W::kTileBytes; line += 64) {
         _mm_prefetch(reinterpret_cast<const char*>(tile) + kAhead + line, _MM_HINT_T0);
       }
       __m512i parts[kParts];
@@ -141,19 +144,23 @@ UNSWIFT_VNNI __attribute__((noinline)) void Pass(const SkinnyMatMul& op, int64_t
   }
 }
 
-/// 16 accumulators at most, beside the 8 vectors of weights.
-template <class W>
-constexpr int StreamsFor(int cols) {
-  return cols == 1 ? W::kStreams : cols <= 4 ? 4 : 2;
-}
-
-template <class W, int kCols>
-void FewRowsRange(const SkinnyMatMul& op, int64_t begin, int64_t end) {
-  constexpr int kStreams = StreamsFor<W>(kCols);
+template <class W, int kStreams, int kCols, int kAhead>
+void StreamRange(const SkinnyMatMul& op, int64_t begin, int64_t end) {
   const int64_t distance = CeilDiv(end - begin, int64_t{kStreams});
   for (int64_t pass = 0; pass < distance; ++pass) {
-    Pass<W, kStreams, kCols>(op, begin + pass, distance, end);
+    Pass<W, kStreams, kCols, kAhead>(op, begin + pass, distance, end);
   }
+}
+
+/// Of many rows 16 accumulators at most, beside the 8 vectors of weights.
+template <class W, int kCols>
+void FewRowsRange(const SkinnyMatMul& op, int64_t begin, int64_t end) {
+  if constexpr (kCols > 1) {
+    return StreamRange < W, kCols <= 4 ? 4 : 2, kCols, kPrefetchBytes > (op, begin, end);
+  } else if (op.reads == WeightReads::kPlain) {
+    return StreamRange<W, kPlainStreams, 1, 0>(op, begin, end);
+  }
+  StreamRange<W, W::kStreams, 1, W::kPrefetchBytes>(op, begin, end);
 }
 
 /// kGroups groups x one block of kCols activation rows from `index` on, added to sums. The same
