@@ -152,11 +152,11 @@ void StreamRange(const SkinnyMatMul& op, int64_t begin, int64_t end) {
   }
 }
 
-/// Of many rows 16 accumulators at most, beside the 8 vectors of weights.
 template <class W, int kCols>
 void FewRowsRange(const SkinnyMatMul& op, int64_t begin, int64_t end) {
   if constexpr (kCols > 1) {
-    return StreamRange < W, kCols <= 4 ? 4 : 2, kCols, kPrefetchBytes > (op, begin, end);
+    constexpr int kStreams = kCols <= 4 ? 4 : 2;  // 16 accumulators, beside 8 vectors of weights
+    return StreamRange<W, kStreams, kCols, kPrefetchBytes>(op, begin, end);
   } else if (op.reads == WeightReads::kPlain) {
     return StreamRange<W, kPlainStreams, 1, 0>(op, begin, end);
   }
