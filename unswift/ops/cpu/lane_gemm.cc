@@ -24,7 +24,7 @@ constexpr int64_t kBlockRows = 128;
 constexpr int64_t kMaxBlockWords = 512;
 constexpr int64_t kMaxRows = 512;  // of activations that the weights pass by once
 // Packed activations of those, in words: bounds the memory when k is large.
-constexpr int64_t kMaxPackedWords = 8 << 20;
+constexpr int64_t kMaxPackedWords = 16 << 20;
 constexpr int64_t kStridePad = 16;  // rows of a power of two would fall into the same cache sets
 
 constexpr int64_t kPanelRows = kPanelVectors * kLanes512;
@@ -217,10 +217,12 @@ void LaneMatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y
   panels.words = RoundUp(CeilDiv(weight.cols, word_cols), kLineWords);
   const int64_t num_blocks = CeilDiv(panels.words, kMaxBlockWords);
   const int64_t block_words = RoundUp(CeilDiv(panels.words, num_blocks), kLineWords);
-  const int64_t max_rows =
-      std::clamp(kMaxPackedWords / panels.words / kPanelRows * kPanelRows, kPanelRows, kMaxRows);
-  for (int64_t m = 0; m < x.rows; m += max_rows) {
-    panels.rows = std::min(max_rows, x.rows - m);
+  // As few passes of the weights as that bound allows, of about as many rows each.
+  const int64_t max_rows = std::clamp(kMaxPackedWords / panels.words, kPanelRows, kMaxRows);
+  const int64_t passes = std::max<int64_t>(CeilDiv(x.rows, max_rows), 1);
+  const int64_t pass_rows = RoundUp(CeilDiv(x.rows, passes), kLanes512);
+  for (int64_t m = 0; m < x.rows; m += pass_rows) {
+    panels.rows = std::min(pass_rows, x.rows - m);
     panels.data = reinterpret_cast<uint32_t*>(ThreadScratch(
         ScratchSlot::kPackedActivations, RoundUp(panels.rows, kLanes512) * panels.words));
     PackActivations(x.Slice(m, panels.rows), products, panels, pool);
