@@ -23,7 +23,7 @@ bool IsCorrect(ConstRows x, const MatrixView& weight, ConstRows y, double tolera
   return true;
 }
 
-/// One iteration: as many matrices, one after the other.
+/// One iteration multiplies by `matrices` matrices, one after the other.
 void BM_MatMul(benchmark::State& state, DType dtype, int64_t matrix_bytes, int matrices,
                ActivationPrecision precision = ActivationPrecision::kFloat32) {
   const int64_t m = state.range(0), k = state.range(1);
@@ -50,8 +50,9 @@ void BM_MatMul(benchmark::State& state, DType dtype, int64_t matrix_bytes, int m
   multiply();
   // Half an ulp of bf16, or what float32 sums may add up to.
   const double tolerance = precision == ActivationPrecision::kBF16 ? 0x1p-8 : 1e-4;
-  if (!IsCorrect(x_rows, weights.back().view(), y_rows, tolerance))
+  if (!IsCorrect(x_rows, weights.back().view(), y_rows, tolerance)) {
     return state.SkipWithError("wrong result");
+  }
   for (auto _ : state) {
     multiply();
     benchmark::ClobberMemory();
