@@ -2,9 +2,11 @@
 #include "unswift/ops/matmul.h"
 
 #include <cmath>
+#include <optional>
 #include <tuple>
 
 #include "bench/bench_common.h"
+#include "unswift/ops/cpu/weight_reads.h"
 #include "unswift/ops/reference/reference.h"
 
 namespace unswift {
@@ -65,6 +67,24 @@ void BM_MatMul(benchmark::State& state, DType dtype, int64_t matrix_bytes, int m
 // one matrix of that size would be read in streams further apart than any model's.
 constexpr int64_t kMatrix = int64_t{32} << 20;
 constexpr int kMany = 16;
+
+/// Each way to read weights, for a processor that CurrentWeightReads() does not know yet.
+void BM_WeightReads(benchmark::State& state, DType dtype, WeightReads reads) {
+  ForceWeightReadsForTest(reads);
+  BM_MatMul(state, dtype, kMatrix, kMany);
+  ForceWeightReadsForTest(std::nullopt);
+}
+void SingleRow(benchmark::internal::Benchmark* b) {
+  b->ArgNames({"m", "columns", "threads"})->ArgsProduct({{1}, {576, 2048, 8192, 65536}, {1, 2}});
+  b->UseRealTime()->Unit(benchmark::kMillisecond);
+}
+#define UNSWIFT_BENCHMARK_READS(name, dtype)                                                   \
+  BENCHMARK_CAPTURE(BM_WeightReads, name##_far, dtype, WeightReads::kFar)->Apply(SingleRow);   \
+  BENCHMARK_CAPTURE(BM_WeightReads, name##_near, dtype, WeightReads::kNear)->Apply(SingleRow); \
+  BENCHMARK_CAPTURE(BM_WeightReads, name##_plain, dtype, WeightReads::kPlain)->Apply(SingleRow)
+UNSWIFT_BENCHMARK_READS(bf16, DType::kBF16);
+UNSWIFT_BENCHMARK_READS(q8_0, DType::kQ8_0);
+UNSWIFT_BENCHMARK_READS(q4_0, DType::kQ4_0);
 
 void Streaming(benchmark::internal::Benchmark* b) {
   b->ArgNames({"m", "k", "threads"})->ArgsProduct({{1, 4, 16}, {576, 2048, 8192}, {1, 2}});
