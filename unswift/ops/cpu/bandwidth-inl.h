@@ -1,4 +1,6 @@
 // Plain reading at full speed. Compiled once per Highway target.
+#include <iterator>
+
 #include "unswift/ops/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -31,21 +33,16 @@ uint64_t ReadStreams(const std::byte* data, int64_t num_bytes) {
   return result;
 }
 
-/// num_bytes is a multiple of 8 * 64. way: of the kNumReadWays, those in which matmul-inl.h reads
-/// weights.
+/// Those in which matmul-inl.h reads weights.
+using ReadFunction = uint64_t (*)(const std::byte*, int64_t);
+constexpr ReadFunction kReadWays[] = {ReadStreams<2, 2048>, ReadStreams<4, 2048>,
+                                      ReadStreams<8, 1024>, ReadStreams<4, 0>, ReadStreams<8, 0>};
+
+int NumReadWays() { return static_cast<int>(std::size(kReadWays)); }
+
+/// num_bytes is a multiple of 8 * 64.
 uint64_t ReadAll(const std::byte* data, int64_t num_bytes, int way) {
-  switch (way) {
-    case 0:
-      return ReadStreams<2, 2048>(data, num_bytes);
-    case 1:
-      return ReadStreams<4, 2048>(data, num_bytes);
-    case 2:
-      return ReadStreams<8, 1024>(data, num_bytes);
-    case 3:
-      return ReadStreams<4, 0>(data, num_bytes);
-    default:
-      return ReadStreams<8, 0>(data, num_bytes);
-  }
+  return kReadWays[way](data, num_bytes);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -17,10 +17,10 @@
 namespace unswift {
 
 HWY_EXPORT(ReadAll);
+HWY_EXPORT(NumReadWays);
 
 namespace {
 
-constexpr int kNumReadWays = 5;
 // As large as a model's matrices get. Streams through a whole gigabyte would lie 256 or 512 MB
 // apart, which a core of a Zen 4 reads a third slower.
 constexpr int64_t kMatrixBytes = int64_t{64} << 20;
@@ -47,8 +47,9 @@ double MeasureReadBandwidth(int64_t bytes, int repetitions, ThreadPool& pool) {
 
   std::atomic<uint64_t> sink{0};  // the reads must not be optimised away
   double best = 0.0;
+  const int num_ways = HWY_DYNAMIC_DISPATCH(NumReadWays)();
   for (int r = 0; r < std::max(repetitions, 1); ++r) {
-    for (int way = 0; way < kNumReadWays; ++way) {
+    for (int way = 0; way < num_ways; ++way) {
       const auto start = std::chrono::steady_clock::now();
       pool.RunOnAll([&](int thread) { sink ^= ReadMatrices(data + thread * part, part, way); });
       const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
