@@ -33,9 +33,11 @@ class Architectures(unittest.TestCase):
         for name in NAMES:
             with self.subTest(name):
                 model, release = self.model(name), self.path / f"{name}-release"
-                report = run_json("protect", model, "-o", release, "--slowdown", "3",
-                                  "--max-tokens", "2048")
-                self.assertAlmostEqual(report["predicted_slowdown"], 3.0, delta=0.1)
+                report = run_json("protect", model, "-o", release, "--max-tokens", "2048")
+                # 4, or with order 32 everywhere what models with so small MLPs can have
+                reached = abs(report["predicted_slowdown"] - 4.0) < 0.1
+                self.assertTrue(reached or report["mean_order"] == 32.0, report)
+                self.assertLess(report["predicted_slowdown"], 4.1)
                 result = run_json("verify", release, "--against", model, "--max-tokens", "1024",
                                   "--max-new-tokens", "40", "--repetitions", "1")
                 self.assertTrue(result["holds"])
@@ -88,8 +90,7 @@ class Architectures(unittest.TestCase):
                 ("mistral", {"hidden_act": "relu"}, ["'relu'", "known: silu"]),
                 ("gemma3_parameters", {"layer_types": ["full_attention", "chunked_attention"]},
                  ["chunked_attention", "sliding_attention"]),
-                ("gpt2", {"scale_attn_by_inverse_layer_idx": True},
-                 ["scale_attn_by_inverse_layer_idx", "gpt2"]),
+                ("gpt2", {"add_cross_attention": True}, ["add_cross_attention", "gpt2"]),
                 ("gemma", {"architectures": ["GemmaForSequenceClassification"]},
                  ["GemmaForSequenceClassification", "known: GemmaForCausalLM"])):
             model = self.model(name, **changes)

@@ -262,6 +262,20 @@ TEST_F(ProtectTest, BadRequestsLeaveNothing) {
   refused(Options(4), "expected 2 layers");
 }
 
+TEST_F(ProtectTest, TheDefaultSlowdownIsTheNearestThatTheModelReaches) {
+  Prepare(MakeTinyLlama(1, true));
+  ProtectOptions options = Options(4);
+  options.units_per_layer = 8;
+  options.mean_order.reset();
+  options.slowdown = kDefaultSlowdown;
+  EXPECT_FALSE(Make(options).has_value());
+  options.slowdown.reset();
+  const auto made = Make(options);
+  ASSERT_TRUE(made.has_value()) << made.error().message;
+  EXPECT_EQ(made->mean_order, 32.0);
+  EXPECT_LT(made->predicted_slowdown, kDefaultSlowdown);
+}
+
 TEST_F(ProtectTest, AReleaseCannotBeProtectedAgain) {
   Prepare(MakeTinyLlama(1, true));
   ASSERT_TRUE(Make(Options(4)).has_value());

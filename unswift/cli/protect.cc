@@ -20,7 +20,6 @@ namespace {
 // The authors' Llama-3-8B run protects 10,000 of 14,336 units.
 constexpr double kPaperUnitShare = 0.7;
 constexpr double kPaperOrder = 8.0;
-constexpr double kDefaultSlowdown = 4.0;
 
 struct ProtectFlags {
   std::string model, output;
@@ -113,13 +112,7 @@ Result<ProtectOptions> OptionsOf(const ProtectFlags& flags, const ModelConfig& c
   UNSWIFT_RETURN_IF_ERROR(ApplySeriesFlags(flags, options));
   options.slowdown = flags.slowdown;
   options.mean_order = flags.order;
-  if (!options.slowdown && !options.mean_order) {
-    if (options.paper) {
-      options.mean_order = kPaperOrder;
-    } else {
-      options.slowdown = kDefaultSlowdown;
-    }
-  }
+  if (options.paper && !options.slowdown && !options.mean_order) options.mean_order = kPaperOrder;
   if (flags.units != "all") {
     UNSWIFT_ASSIGN_OR_RETURN(options.units_per_layer, ParseCount(flags.units, "--units"));
   } else if (options.paper) {
@@ -175,6 +168,17 @@ Result<MarkedOriginal> MarkOriginal(CommandLine& line, const ProtectFlags& flags
   return MarkedOriginal{std::move(directory), std::move(model), num_marks};
 }
 
+/// Rounding orders to whole units moves a prediction by less than this.
+constexpr double kNoticeableShare = 0.02;
+
+void NoteUnreachedDefault(CommandLine& line, const ProtectReport& report) {
+  if (report.predicted_slowdown > (1.0 - kNoticeableShare) * kDefaultSlowdown) return;
+  line.Note(
+      fmt::format("the default slowdown, {:g}x, is out of reach where MLPs are so small a part of "
+                  "the model: this is the most, {:.2f}x",
+                  kDefaultSlowdown, report.predicted_slowdown));
+}
+
 Result<ExitStatus> RunProtect(CommandLine& line, const ProtectFlags& flags) {
   const AnonymousPeak memory;
   const auto start = std::chrono::steady_clock::now();
@@ -203,6 +207,7 @@ Result<ExitStatus> RunProtect(CommandLine& line, const ProtectFlags& flags) {
               line.progress()));
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (!options.slowdown && !options.mean_order) NoteUnreachedDefault(line, report);
   if (line.common().json) {
     PrintJson({{"bytes", report.bytes},
                {"original_bytes", report.original_bytes},
@@ -230,7 +235,8 @@ void AddSeriesFlags(CLI::App* command, ProtectFlags& flags) {
       ->check(CLI::IsMember({"default", "paper"}))
       ->capture_default_str();
   CLI::Option* slowdown = command->add_option(
-      "--slowdown", flags.slowdown, "bytes read per token against the original's (default 4)");
+      "--slowdown", flags.slowdown,
+      "bytes read per token against the original's (default 4, or the most a model can have)");
   CLI::Option* order = command->add_option("--order", flags.order, "mean order, 1 to 32, instead");
   slowdown->excludes(order);
   command->add_option("--basis", flags.basis)->check(CLI::IsMember({"chebyshev", "taylor"}));

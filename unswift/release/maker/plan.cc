@@ -113,8 +113,12 @@ Result<std::vector<int32_t>> AdaptiveOrders(const Model& original,
 }
 
 Result<double> WantedMeanOrder(const ModelCost& cost, const ProtectOptions& options) {
-  if (options.slowdown) return MeanOrderForSlowdown(cost, *options.slowdown);
-  const double order = options.mean_order.value_or(0.0);
+  if (!options.mean_order) {
+    const double reachable = std::clamp(kDefaultSlowdown, PredictedSlowdown(cost, 1.0),
+                                        PredictedSlowdown(cost, double{kMaxSeriesOrder}));
+    return MeanOrderForSlowdown(cost, options.slowdown.value_or(reachable), 1, kMaxSeriesOrder);
+  }
+  const double order = *options.mean_order;
   if (!(order >= 1.0 && order <= kMaxSeriesOrder)) {
     return MakeError(ErrorCode::kInvalidArgument, "[protect] order: expected 1..{}, got {}",
                      kMaxSeriesOrder, order);

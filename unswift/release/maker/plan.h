@@ -16,6 +16,8 @@ namespace unswift {
 
 enum class Allocation { kAdaptive, kUniform };
 
+inline constexpr double kDefaultSlowdown = 4.0;
+
 struct ProtectOptions {
   // The series.
   bool paper = false;  ///< the paper's Taylor expansion at the midpoint instead of the fit
@@ -26,7 +28,8 @@ struct ProtectOptions {
   DType theta_dtype = DType::kF16;
   bool sign_flip = false;
   uint64_t seed = 0;  ///< of the sign flips
-  // How much. Exactly one of slowdown and mean_order is set.
+  // How much. At most one is set; without either it is kDefaultSlowdown, or the nearest that the
+  // model can reach: where the MLPs are a small part of what a token reads, that is less.
   std::optional<double> slowdown;
   std::optional<double> mean_order;
   std::optional<int64_t> units_per_layer;      ///< those of the smallest range; default all
