@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "tests/testing/test_data.h"
 #include "tests/testing/tiny_model.h"
 
@@ -85,6 +87,43 @@ TEST(ParseModelConfig, RopesOfOldAndNewFilesAreTheSame) {
   }
   EXPECT_EQ(old_form.layers[0].rope, 1);
   EXPECT_EQ(old_form.layers[2].rope, 0);
+}
+
+TEST(ParseModelConfig, MissingKeysMeanWhatTheyMeanToTransformers) {
+  // As Gemma 3's own file describes its text model.
+  const ModelConfig gemma = Parse({{"model_type", "gemma3_text"},
+                                   {"hidden_size", 2560},
+                                   {"intermediate_size", 10240},
+                                   {"num_hidden_layers", 34},
+                                   {"rope_scaling", {{"rope_type", "linear"}, {"factor", 8.0}}},
+                                   {"sliding_window", 1024}});
+  EXPECT_EQ(gemma.vocab_size, 262208);
+  EXPECT_EQ(gemma.q_size(), 8 * 256);
+  EXPECT_EQ(gemma.kv_size(), 4 * 256);
+  EXPECT_EQ(gemma.ropes.at(0).theta, 1e6);
+  EXPECT_EQ(gemma.ropes.at(1).theta, 1e4);
+  EXPECT_EQ(gemma.layers.at(4).window, 1024);
+  EXPECT_EQ(gemma.layers.at(5).window, 0);
+  EXPECT_EQ(gemma.layers.at(0).attention_scale, 1.0 / 16.0);
+  EXPECT_EQ(gemma.hidden_act, Activation::kGeluTanh);
+  EXPECT_TRUE(gemma.tie_word_embeddings);
+  Json mistral = Fixture("mistral");
+  for (const char* key : {"sliding_window", "num_key_value_heads"}) mistral.erase(key);
+  mistral["num_attention_heads"] = 16;
+  EXPECT_EQ(Windows(Parse(mistral)), (std::vector<int64_t>{4096, 4096, 4096}));
+  EXPECT_EQ(Parse(mistral).num_key_value_heads, 8);
+  mistral.erase("hidden_size");  // no file leaves it out
+  EXPECT_FALSE(ParseModelConfig(mistral, "config.json").has_value());
+}
+
+TEST(ParseModelConfig, Gpt2ScalesItsScoresByFlag) {
+  Json json = Fixture("gpt2");  // heads of 8
+  EXPECT_DOUBLE_EQ(Parse(json).layers.at(1).attention_scale, 1.0 / std::sqrt(8.0));
+  json["scale_attn_by_inverse_layer_idx"] = true;
+  EXPECT_DOUBLE_EQ(Parse(json).layers.at(0).attention_scale, 1.0 / std::sqrt(8.0));
+  EXPECT_DOUBLE_EQ(Parse(json).layers.at(1).attention_scale, 0.5 / std::sqrt(8.0));
+  json["scale_attn_weights"] = false;
+  EXPECT_DOUBLE_EQ(Parse(json).layers.at(1).attention_scale, 0.5);
 }
 
 TEST(ParseModelConfig, ScalingStretchesTheContext) {

@@ -25,17 +25,29 @@ constexpr Architecture kLlama = {
     .name = "LlamaForCausalLM",
     .model_type = "llama",
     .keys = {.attention_bias = "attention_bias", .mlp_bias = "mlp_bias"},
+    .defaults = R"({"num_attention_heads": 32, "hidden_act": "silu", "rms_norm_eps": 1e-6,
+                    "max_position_embeddings": 2048})",
     .names = kLlamaNames};
 
 constexpr Architecture kMistral = {.name = "MistralForCausalLM",
                                    .model_type = "mistral",
                                    .window = WindowLayers::kAll,
+                                   .defaults = R"({"num_attention_heads": 32,
+                                                   "num_key_value_heads": 8, "hidden_act": "silu",
+                                                   "rms_norm_eps": 1e-6, "sliding_window": 4096,
+                                                   "max_position_embeddings": 131072})",
                                    .names = kLlamaNames};
+
+constexpr std::string_view kQwen2Defaults =
+    R"({"num_attention_heads": 32, "num_key_value_heads": 32, "hidden_act": "silu",
+        "rms_norm_eps": 1e-6, "sliding_window": 4096, "max_window_layers": 28,
+        "max_position_embeddings": 32768})";
 
 constexpr Architecture kQwen2 = {.name = "Qwen2ForCausalLM",
                                  .model_type = "qwen2",
                                  .window = WindowLayers::kFromMaxWindow,
                                  .qkv_bias = true,
+                                 .defaults = kQwen2Defaults,
                                  .names = kLlamaNames};
 
 constexpr WeightNames WithHeadNorms(WeightNames names) {
@@ -48,6 +60,12 @@ constexpr Architecture kQwen3 = {.name = "Qwen3ForCausalLM",
                                  .model_type = "qwen3",
                                  .window = WindowLayers::kFromMaxWindow,
                                  .keys = {.attention_bias = "attention_bias"},
+                                 .defaults =
+                                     R"({"num_attention_heads": 32, "num_key_value_heads": 32,
+                                         "head_dim": 128, "hidden_act": "silu",
+                                         "rms_norm_eps": 1e-6, "sliding_window": 4096,
+                                         "max_window_layers": 28,
+                                         "max_position_embeddings": 32768})",
                                  .names = WithHeadNorms(kLlamaNames)};
 
 constexpr WeightNames Phi3Names() {
@@ -62,19 +80,26 @@ constexpr WeightNames Phi3Names() {
 constexpr Architecture kPhi3 = {.name = "Phi3ForCausalLM",
                                 .model_type = "phi3",
                                 .window = WindowLayers::kAll,
+                                .defaults = R"({"num_attention_heads": 32, "hidden_act": "silu",
+                                                "rms_norm_eps": 1e-5,
+                                                "max_position_embeddings": 4096})",
                                 .names = Phi3Names()};
 
 constexpr FixedFlag kGemmaFlags[] = {{"use_bidirectional_attention", false}};
 
-constexpr Architecture kGemma = {.name = "GemmaForCausalLM",
-                                 .model_type = "gemma",
-                                 .norm_one_plus = true,
-                                 .scale_embedding = true,
-                                 .keys = {.hidden_act_first = "hidden_activation",
-                                          .attention_bias = "attention_bias",
-                                          .tie_word_embeddings_default = true},
-                                 .names = kLlamaNames,
-                                 .fixed_flags = kGemmaFlags};
+constexpr Architecture kGemma = {
+    .name = "GemmaForCausalLM",
+    .model_type = "gemma",
+    .norm_one_plus = true,
+    .scale_embedding = true,
+    .keys = {.hidden_act_first = "hidden_activation", .attention_bias = "attention_bias"},
+    .defaults =
+        R"({"num_attention_heads": 16, "num_key_value_heads": 16,
+                                         "head_dim": 256, "hidden_act": "gelu_pytorch_tanh",
+                                         "rms_norm_eps": 1e-6, "tie_word_embeddings": true,
+                                         "max_position_embeddings": 8192})",
+    .names = kLlamaNames,
+    .fixed_flags = kGemmaFlags};
 
 constexpr WeightNames WithOutputNorms(WeightNames names) {
   names.attention_output_norm = "post_attention_layernorm";
@@ -90,12 +115,16 @@ constexpr Architecture kGemma2 = {.name = "Gemma2ForCausalLM",
                                   .scale_embedding = true,
                                   .keys = {.hidden_act_first = "hidden_activation",
                                            .attention_bias = "attention_bias",
-                                           .query_scalar = "query_pre_attn_scalar",
-                                           .query_scalar_default = 256.0,
-                                           .attention_softcap_default = 50.0,
-                                           .final_softcap_default = 30.0,
-                                           .window_pattern = 2,
-                                           .tie_word_embeddings_default = true},
+                                           .query_scalar = "query_pre_attn_scalar"},
+                                  .defaults =
+                                      R"({"num_attention_heads": 8, "num_key_value_heads": 4,
+                                          "head_dim": 256, "query_pre_attn_scalar": 256,
+                                          "hidden_activation": "gelu_pytorch_tanh",
+                                          "rms_norm_eps": 1e-6, "tie_word_embeddings": true,
+                                          "attn_logit_softcapping": 50.0,
+                                          "final_logit_softcapping": 30.0,
+                                          "sliding_window": 4096, "sliding_window_pattern": 2,
+                                          "max_position_embeddings": 8192})",
                                   .names = WithOutputNorms(kLlamaNames),
                                   .fixed_flags = kGemmaFlags};
 
@@ -107,10 +136,16 @@ constexpr Architecture kGemma3 = {.name = "Gemma3ForCausalLM",
                                   .keys = {.hidden_act_first = "hidden_activation",
                                            .attention_bias = "attention_bias",
                                            .query_scalar = "query_pre_attn_scalar",
-                                           .local_rope_theta = "rope_local_base_freq",
-                                           .query_scalar_default = 256.0,
-                                           .window_pattern = 6,
-                                           .tie_word_embeddings_default = true},
+                                           .local_rope_theta = "rope_local_base_freq"},
+                                  .defaults =
+                                      R"({"vocab_size": 262208, "num_attention_heads": 8,
+                                          "num_key_value_heads": 4, "head_dim": 256,
+                                          "query_pre_attn_scalar": 256,
+                                          "hidden_activation": "gelu_pytorch_tanh",
+                                          "rms_norm_eps": 1e-6, "tie_word_embeddings": true,
+                                          "sliding_window": 4096, "sliding_window_pattern": 6,
+                                          "rope_theta": 1000000.0, "rope_local_base_freq": 10000.0,
+                                          "max_position_embeddings": 131072})",
                                   .names = WithHeadNorms(WithOutputNorms(kLlamaNames)),
                                   .fixed_flags = kGemmaFlags};
 
@@ -123,9 +158,11 @@ constexpr Architecture kPhi = {.name = "PhiForCausalLM",
                                .o_bias = true,
                                .mlp_bias = true,
                                .lm_head_bias = true,
-                               .keys = {.norm_eps = "layer_norm_eps",
-                                        .qk_norm = "qk_layernorm",
-                                        .partial_rotary_default = 0.5},
+                               .keys = {.norm_eps = "layer_norm_eps", .qk_norm = "qk_layernorm"},
+                               .defaults =
+                                   R"({"num_attention_heads": 32, "hidden_act": "gelu_new",
+                                       "layer_norm_eps": 1e-5, "partial_rotary_factor": 0.5,
+                                       "max_position_embeddings": 2048})",
                                .names = {.embed_tokens = "model.embed_tokens",
                                          .layers = "model.layers",
                                          .input_norm = "input_layernorm",
@@ -155,8 +192,11 @@ constexpr Architecture kGptNeoX = {.name = "GPTNeoXForCausalLM",
                                             .attention_bias = "attention_bias",
                                             .parallel_residual = "use_parallel_residual",
                                             .rope_theta = "rotary_emb_base",
-                                            .partial_rotary_factor = "rotary_pct",
-                                            .partial_rotary_default = 0.25},
+                                            .partial_rotary_factor = "rotary_pct"},
+                                   .defaults =
+                                       R"({"num_attention_heads": 64, "hidden_act": "gelu",
+                                           "layer_norm_eps": 1e-5, "rotary_pct": 0.25,
+                                           "max_position_embeddings": 2048})",
                                    .names = {.embed_tokens = "gpt_neox.embed_in",
                                              .layers = "gpt_neox.layers",
                                              .input_norm = "input_layernorm",
@@ -169,9 +209,7 @@ constexpr Architecture kGptNeoX = {.name = "GPTNeoXForCausalLM",
                                              .final_norm = "gpt_neox.final_layer_norm",
                                              .lm_head = "embed_out"}};
 
-constexpr FixedFlag kGpt2Flags[] = {{"scale_attn_weights", true},
-                                    {"scale_attn_by_inverse_layer_idx", false},
-                                    {"add_cross_attention", false}};
+constexpr FixedFlag kGpt2Flags[] = {{"add_cross_attention", false}};
 
 constexpr WeightNames kGpt2Names = {.embed_tokens = "transformer.wte",
                                     .embed_positions = "transformer.wpe",
@@ -204,7 +242,10 @@ constexpr Architecture Gpt2(const WeightNames& names, const Architecture* unpref
                    .max_position_embeddings = "n_positions",
                    .norm_eps = "layer_norm_epsilon",
                    .hidden_act = "activation_function",
-                   .tie_word_embeddings_default = true},
+                   .scaled_scores = "scale_attn_weights",
+                   .scores_by_layer = "scale_attn_by_inverse_layer_idx"},
+          .defaults = R"({"n_head": 12, "n_positions": 1024, "activation_function": "gelu_new",
+                          "layer_norm_epsilon": 1e-5, "tie_word_embeddings": true})",
           .names = names,
           .fixed_flags = kGpt2Flags,
           .unprefixed = unprefixed};

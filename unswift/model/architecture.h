@@ -26,7 +26,7 @@ enum class WindowLayers {
   kNone,
   kAll,             ///< all, when `sliding_window` is given
   kFromMaxWindow,   ///< from `max_window_layers` on, when `use_sliding_window` is set
-  kAllButEveryNth,  ///< all but the last of every `window_pattern`
+  kAllButEveryNth,  ///< all but the last of every `sliding_window_pattern`
 };
 
 /// Where config.json keeps the sizes. An empty key means that the architecture has none.
@@ -45,15 +45,11 @@ struct ConfigKeys {
   std::string_view qk_norm = {};            ///< flag; without it the weight names decide
   std::string_view parallel_residual = {};  ///< flag; without it the architecture's row decides
   std::string_view query_scalar = {};       ///< scores are scaled by its -1/2 power, not head_dim's
+  std::string_view scaled_scores = {};      ///< flag; false: scores are not scaled by it
+  std::string_view scores_by_layer = {};  ///< flag; scores are divided by the layer's number from 1
   std::string_view rope_theta = "rope_theta";
   std::string_view local_rope_theta = {};  ///< base of windowed layers (older Gemma 3 files)
   std::string_view partial_rotary_factor = "partial_rotary_factor";
-  double partial_rotary_default = 1.0;
-  double query_scalar_default = 0.0;
-  double attention_softcap_default = 0.0;  ///< of `attn_logit_softcapping`; 0: it has none
-  double final_softcap_default = 0.0;      ///< of `final_logit_softcapping`
-  int window_pattern = 0;  ///< WindowLayers::kAllButEveryNth; `sliding_window_pattern` overrides
-  bool tie_word_embeddings_default = false;
 };
 
 /// Tensor names without ".weight" / ".bias". Names of a layer follow the layer prefix "LAYERS.N.".
@@ -102,6 +98,9 @@ struct Architecture {
   bool lm_head_bias = false;
   bool conv1d = false;  ///< layer weights are stored [in, out] (GPT-2's Conv1D)
   ConfigKeys keys = {};
+  /// JSON: what a key means that config.json lacks, as in transformers' configuration class. A key
+  /// that is null has a value. The sizes that every file has are not among them.
+  std::string_view defaults = "{}";
   WeightNames names = {};
   std::span<const FixedFlag> fixed_flags = {};
   /// The same with the tensor names of a checkpoint that was saved without its head's prefix.

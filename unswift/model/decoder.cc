@@ -247,7 +247,7 @@ void Decoder::RunAttention(int64_t layer, ConstRows input, std::span<const Seque
     ApplyRope(k, head_dim, table, pool_);
   }
   AttentionOptions options;
-  options.scale = static_cast<float>(config.attention_scale);
+  options.scale = static_cast<float>(config.layers[layer].attention_scale);
   options.window = config.layers[layer].window;
   options.softcap = static_cast<float>(config.attention_softcap);
   int64_t begin = 0;

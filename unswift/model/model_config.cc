@@ -18,7 +18,6 @@ constexpr int64_t kMaxLayers = 1 << 16;
 
 constexpr char kFullAttention[] = "full_attention";
 constexpr char kSlidingAttention[] = "sliding_attention";
-constexpr double kLocalRopeTheta = 10000.0;  // of Gemma 3's windowed layers, where a file is silent
 
 Result<int64_t> GetSize(const Json& json, std::string_view key, const std::string& what) {
   UNSWIFT_ASSIGN_OR_RETURN(const int64_t value, GetField<int64_t>(json, key, what));
@@ -148,7 +147,7 @@ Result<> ReadRope(const Json& json, const std::string& what, ModelConfig& config
                            GetSizeOr(json, "original_max_position_embeddings", 0, what));
   UNSWIFT_ASSIGN_OR_RETURN(defaults.partial_rotary_factor,
                            GetFirstOr(json, {"partial_rotary_factor", keys.partial_rotary_factor},
-                                      keys.partial_rotary_default, what));
+                                      defaults.partial_rotary_factor, what));
   UNSWIFT_ASSIGN_OR_RETURN(defaults.theta,
                            GetFirstOr(json, {"rope_theta", keys.rope_theta}, defaults.theta, what));
   UNSWIFT_ASSIGN_OR_RETURN(RopeConfig rope,
@@ -156,8 +155,7 @@ Result<> ReadRope(const Json& json, const std::string& what, ModelConfig& config
   config.ropes.push_back(std::move(rope));
   if (!keys.local_rope_theta.empty()) {
     // The layers with a window have a base of their own and no scaling.
-    UNSWIFT_ASSIGN_OR_RETURN(defaults.theta,
-                             GetFirstOr(json, {keys.local_rope_theta}, kLocalRopeTheta, what));
+    UNSWIFT_ASSIGN_OR_RETURN(defaults.theta, GetField<double>(json, keys.local_rope_theta, what));
     const Json section = json.value("rope_parameters", Json::object());
     UNSWIFT_ASSIGN_OR_RETURN(
         RopeConfig local,
@@ -216,8 +214,8 @@ Result<std::vector<bool>> WindowedLayers(const Json& json, const std::string& wh
     }
     case WindowLayers::kAllButEveryNth: {
       if (json.contains("layer_types") && !json.at("layer_types").is_null()) break;
-      UNSWIFT_ASSIGN_OR_RETURN(const int64_t pattern, GetSizeOr(json, "sliding_window_pattern",
-                                                                keys.window_pattern, what));
+      UNSWIFT_ASSIGN_OR_RETURN(const int64_t pattern,
+                               GetSize(json, "sliding_window_pattern", what));
       for (size_t i = 0; i < windowed.size(); ++i) windowed[i] = (i + 1) % pattern != 0;
       return windowed;
     }
@@ -241,11 +239,9 @@ Result<> ReadLayers(const Json& json, const std::string& what, ModelConfig& conf
   return {};
 }
 
-/// A soft cap: null means none, a missing key the architecture's own.
-Result<double> ReadSoftcap(const Json& json, const char* key, double fallback,
-                           const std::string& what) {
-  if (json.contains(key) && json.at(key).is_null()) return 0.0;
-  UNSWIFT_ASSIGN_OR_RETURN(const double cap, GetFieldOr<double>(json, key, fallback, what));
+/// A soft cap: null means none.
+Result<double> ReadSoftcap(const Json& json, const char* key, const std::string& what) {
+  UNSWIFT_ASSIGN_OR_RETURN(const double cap, GetFieldOr<double>(json, key, 0.0, what));
   if (!(cap >= 0.0 && std::isfinite(cap))) {
     return MakeError(ErrorCode::kInvalidData, "[read_config] {}: '{}': expected at least 0, got {}",
                      what, key, cap);
@@ -253,25 +249,34 @@ Result<double> ReadSoftcap(const Json& json, const char* key, double fallback,
   return cap;
 }
 
-Result<> ReadScores(const Json& json, const std::string& what, ModelConfig& config) {
+/// What the scores of the first layer are multiplied by.
+Result<double> ReadAttentionScale(const Json& json, const std::string& what,
+                                  const ModelConfig& config) {
   const ConfigKeys& keys = config.architecture->keys;
-  double scalar = static_cast<double>(config.head_dim);
-  if (!keys.query_scalar.empty()) {
-    UNSWIFT_ASSIGN_OR_RETURN(
-        scalar, GetFieldOr<double>(json, keys.query_scalar, keys.query_scalar_default, what));
-    if (!(scalar > 0.0)) {
-      return MakeError(ErrorCode::kInvalidData,
-                       "[read_config] {}: '{}': expected more than 0, got {}", what,
-                       keys.query_scalar, scalar);
-    }
+  UNSWIFT_ASSIGN_OR_RETURN(const bool scaled, GetFlag(json, keys.scaled_scores, true, what));
+  if (!scaled) return 1.0;
+  if (keys.query_scalar.empty()) return 1.0 / std::sqrt(static_cast<double>(config.head_dim));
+  UNSWIFT_ASSIGN_OR_RETURN(const double scalar, GetField<double>(json, keys.query_scalar, what));
+  if (!(scalar > 0.0)) {
+    return MakeError(ErrorCode::kInvalidData,
+                     "[read_config] {}: '{}': expected more than 0, got {}", what,
+                     keys.query_scalar, scalar);
   }
-  config.attention_scale = 1.0 / std::sqrt(scalar);
+  return 1.0 / std::sqrt(scalar);
+}
+
+Result<> ReadScores(const Json& json, const std::string& what, ModelConfig& config) {
+  UNSWIFT_ASSIGN_OR_RETURN(const double scale, ReadAttentionScale(json, what, config));
+  UNSWIFT_ASSIGN_OR_RETURN(const bool by_layer,
+                           GetFlag(json, config.architecture->keys.scores_by_layer, false, what));
+  for (size_t i = 0; i < config.layers.size(); ++i) {
+    config.layers[i].attention_scale = by_layer ? scale / static_cast<double>(i + 1) : scale;
+  }
   if (config.architecture->norm_one_plus) {  // the Gemma family
-    UNSWIFT_ASSIGN_OR_RETURN(
-        config.attention_softcap,
-        ReadSoftcap(json, "attn_logit_softcapping", keys.attention_softcap_default, what));
-    UNSWIFT_ASSIGN_OR_RETURN(config.final_softcap, ReadSoftcap(json, "final_logit_softcapping",
-                                                               keys.final_softcap_default, what));
+    UNSWIFT_ASSIGN_OR_RETURN(config.attention_softcap,
+                             ReadSoftcap(json, "attn_logit_softcapping", what));
+    UNSWIFT_ASSIGN_OR_RETURN(config.final_softcap,
+                             ReadSoftcap(json, "final_logit_softcapping", what));
   }
   return {};
 }
@@ -369,18 +374,23 @@ Result<Activation> ParseActivation(std::string_view hidden_act) {
                                                  {{"silu", Activation::kSilu},
                                                   {"swish", Activation::kSilu},
                                                   {"gelu", Activation::kGeluErf},
+                                                  {"gelu_python", Activation::kGeluErf},
                                                   {"gelu_new", Activation::kGeluTanh},
+                                                  {"gelu_fast", Activation::kGeluTanh},
+                                                  {"gelu_python_tanh", Activation::kGeluTanh},
                                                   {"gelu_pytorch_tanh", Activation::kGeluTanh}});
   return kActivations.Find(hidden_act);
 }
 
-Result<ModelConfig> ParseModelConfig(const Json& json, const std::string& what) {
-  if (!json.is_object()) {
+Result<ModelConfig> ParseModelConfig(const Json& file, const std::string& what) {
+  if (!file.is_object()) {
     return MakeError(ErrorCode::kInvalidData, "[read_config] {}: expected a JSON object", what);
   }
   ModelConfig config;
-  config.json = std::make_shared<const Json>(json);
-  UNSWIFT_ASSIGN_OR_RETURN(config.architecture, ReadArchitecture(json, what));
+  config.json = std::make_shared<const Json>(file);
+  UNSWIFT_ASSIGN_OR_RETURN(config.architecture, ReadArchitecture(file, what));
+  Json json = Json::parse(config.architecture->defaults);
+  json.update(file);
   const ConfigKeys& keys = config.architecture->keys;
   UNSWIFT_ASSIGN_OR_RETURN(config.vocab_size, GetSize(json, "vocab_size", what));
   UNSWIFT_ASSIGN_OR_RETURN(config.hidden_size, GetSize(json, keys.hidden_size, what));
@@ -404,9 +414,8 @@ Result<ModelConfig> ParseModelConfig(const Json& json, const std::string& what) 
   UNSWIFT_RETURN_IF_ERROR(ReadScores(json, what, config));
   UNSWIFT_RETURN_IF_ERROR(ReadActivation(json, what, config));
   UNSWIFT_RETURN_IF_ERROR(ReadFlags(json, what, config));
-  UNSWIFT_ASSIGN_OR_RETURN(
-      config.tie_word_embeddings,
-      GetFieldOr<bool>(json, "tie_word_embeddings", keys.tie_word_embeddings_default, what));
+  UNSWIFT_ASSIGN_OR_RETURN(config.tie_word_embeddings,
+                           GetFieldOr<bool>(json, "tie_word_embeddings", false, what));
   UNSWIFT_ASSIGN_OR_RETURN(config.bos_token_ids, GetTokenIds(json, "bos_token_id", what));
   UNSWIFT_ASSIGN_OR_RETURN(config.eos_token_ids, GetTokenIds(json, "eos_token_id", what));
   UNSWIFT_RETURN_IF_ERROR(CheckShape(config, what));

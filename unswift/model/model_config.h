@@ -16,8 +16,9 @@ namespace unswift {
 
 /// What the layers of one model may differ in.
 struct LayerConfig {
-  int64_t window = 0;  ///< newest positions that a token sees, itself included; 0: all
-  int32_t rope = 0;    ///< index into ModelConfig::ropes
+  int64_t window = 0;            ///< newest positions that a token sees, itself included; 0: all
+  int32_t rope = 0;              ///< index into ModelConfig::ropes
+  double attention_scale = 0.0;  ///< of q k^T
 };
 
 struct ModelConfig {
@@ -35,7 +36,6 @@ struct ModelConfig {
   double norm_eps = 0.0;
   std::vector<RopeConfig> ropes;    ///< PositionKind::kRope: one, or full and windowed layers' own
   std::vector<LayerConfig> layers;  ///< [num_hidden_layers]
-  double attention_scale = 0.0;     ///< of q k^T
   double attention_softcap = 0.0;   ///< c tanh(x / c) of the scaled scores; 0: none
   double final_softcap = 0.0;       ///< ... of the logits
   Activation hidden_act = Activation::kSilu;
