@@ -44,6 +44,13 @@ TEST(AddedTokens, StripTakesWhiteSpace) {
   EXPECT_THAT(MustEncode(tokenizer, " Y "), ElementsAre(2, 5, 2));
 }
 
+TEST(AddedTokens, ATokenThatIsAllTakenIsGone) {
+  const Tokenizer tokenizer =
+      WithAdded({AddedTokenJson(2, " ", {{"lstrip", true}, {"rstrip", true}})});
+  EXPECT_THAT(MustEncode(tokenizer, "a    b"), ElementsAre(0, 2, 1));
+  EXPECT_THAT(MustEncode(tokenizer, " _  "), ElementsAre(2, 3, 2));
+}
+
 TEST(AddedTokens, SingleWordNeedsRoom) {
   const Tokenizer tokenizer =
       WithAdded({AddedTokenJson(4, "aX", {{"single_word", true}}), AddedTokenJson(5, "X")});

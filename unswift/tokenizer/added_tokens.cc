@@ -202,6 +202,8 @@ void AddedTokens::Cut(const StringFinder& finder, std::string_view text,
     if (token.single_word && !StandsAlone(text, span)) continue;
     if (token.lstrip) span.begin = std::max(SpaceBegin(text, span.begin), done);
     if (token.rstrip) span.end = SpaceEnd(text, span.end);
+    // Nothing is left where the token before has taken all of it as white space.
+    if (span.begin >= span.end) continue;
     if (done < span.begin) spans.push_back({nullptr, {done, span.begin}});
     spans.push_back({&token, span});
     done = span.end;
