@@ -44,7 +44,7 @@ TEST(Template, ErrorsNameWhatIsKnown) {
 
 TEST(Template, UnsupportedIsSaid) {
   for (const char* source :
-       {"{% extends 'x' %}", "{{ 'a'.format(1) }}", "{{ '%s' % 1 }}",
+       {"{% extends 'x' %}", "{{ '{:>3}'.format(1) }}", "{{ '%s' % 1 }}",
         "{% for x in [] recursive %}{% endfor %}", "{{ f(*x) }}", "{% call m() %}{% endcall %}",
         "{{ lipsum() }}", "{{ '\\N{DASH}' }}"}) {
     EXPECT_THAT(Rendered(source), HasSubstr("error: ")) << source;

@@ -1,6 +1,7 @@
 #include "unswift/jinja/methods.h"
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 
 #include "unswift/jinja/runtime.h"
@@ -163,6 +164,47 @@ Result<Value> RemoveEnd(Runtime& runtime, const std::string& text, const Argumen
   return MakeString(std::string(rest), runtime.budget);
 }
 
+/// The argument that a replacement field names: nothing (the next), a number or a name.
+Result<const Value*> FieldOf(std::string_view field, const Arguments& arguments, size_t& next) {
+  size_t index = 0;
+  const char* const end = field.data() + field.size();
+  if (field.empty()) {
+    index = next++;
+  } else if (const auto [stop, error] = std::from_chars(field.data(), end, index);
+             error != std::errc() || stop != end) {
+    for (const auto& [name, value] : arguments.named) {
+      if (name == field) return &value;
+    }
+    return Refuse("format: expected {{}}, a number or the name of an argument in braces, got '{}'",
+                  field);
+  }
+  if (index < arguments.positional.size()) return &arguments.positional[index];
+  return Refuse("format: expected more than {} arguments", arguments.positional.size());
+}
+
+/// str.format without conversions and format specifications.
+Result<Value> FormatWith(Runtime& runtime, const std::string& text, const Arguments& arguments) {
+  std::string formatted;
+  size_t next = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    UNSWIFT_RETURN_IF_ERROR(runtime.budget.Bytes(1));
+    const bool brace = text[i] == '{' || text[i] == '}';
+    if (!brace || (i + 1 < text.size() && text[i + 1] == text[i])) {
+      formatted += text[i];
+      i += brace;
+      continue;
+    }
+    const size_t close = text.find('}', i);
+    if (text[i] == '}' || close == text.npos) return Refuse("format: expected braces in pairs");
+    const std::string_view field = std::string_view(text).substr(i + 1, close - i - 1);
+    UNSWIFT_ASSIGN_OR_RETURN(const Value* value, FieldOf(field, arguments, next));
+    UNSWIFT_ASSIGN_OR_RETURN(const std::string shown, ToText(*value, runtime.budget));
+    formatted += shown;
+    i = close;
+  }
+  return Value(std::move(formatted));
+}
+
 bool IsAlphaText(std::string_view text) { return AllAre(text, IsAlpha); }
 bool IsDigitText(std::string_view text) { return AllAre(text, IsDigit); }
 bool IsAlphanumericText(std::string_view text) { return AllAre(text, IsAlphanumeric); }
@@ -193,6 +235,7 @@ constexpr StringMethod kStringMethods[] = {
     {"rindex", FindIn<true, true>},
     {"count", CountIn},
     {"join", JoinWith},
+    {"format", FormatWith},
     {"removeprefix", RemoveEnd<true>},
     {"removesuffix", RemoveEnd<false>},
     {"isalpha", TestWith<IsAlphaText>},

@@ -110,8 +110,14 @@ Arguments Rest(const Arguments& arguments, size_t used) {
   return {{arguments.positional.begin() + used, arguments.positional.end()}, arguments.named};
 }
 
+/// What is false has no items, also none: so Jinja has it for these filters alone.
+Result<Values> ElementsIfTrue(Runtime& runtime, const Value& input) {
+  if (!input.IsTrue()) return Values();
+  return Elements(runtime, input);
+}
+
 Result<Value> Map(Runtime& runtime, const Value& input, const Arguments& arguments) {
-  UNSWIFT_ASSIGN_OR_RETURN(Values items, Elements(runtime, input));
+  UNSWIFT_ASSIGN_OR_RETURN(Values items, ElementsIfTrue(runtime, input));
   if (arguments.positional.empty()) {
     UNSWIFT_ASSIGN_OR_RETURN(const Bound bound, arguments.Bind({"attribute", "default"}));
     if (bound[0] == nullptr) return Refuse("map: expected a filter or an attribute");
@@ -133,7 +139,7 @@ Result<Value> Map(Runtime& runtime, const Value& input, const Arguments& argumen
 /// without a test, whose truth does.
 template <bool by_attribute, bool wanted>
 Result<Value> Select(Runtime& runtime, const Value& input, const Arguments& arguments) {
-  UNSWIFT_ASSIGN_OR_RETURN(const Values items, Elements(runtime, input));
+  UNSWIFT_ASSIGN_OR_RETURN(const Values items, ElementsIfTrue(runtime, input));
   constexpr size_t kTest = by_attribute ? 1 : 0;
   const std::vector<Value>& given = arguments.positional;
   if (by_attribute && given.empty()) return Refuse("expected the name of an attribute");
