@@ -68,7 +68,7 @@ TEST_P(GgufModels, ConfigComesBack) {
 
 INSTANTIATE_TEST_SUITE_P(All, GgufModels,
                          testing::Values("llama", "mistral", "qwen2", "qwen3", "phi3", "gemma",
-                                         "gemma2", "gemma3", "gpt2", "phi2"));
+                                         "gemma2", "gemma3", "gpt2", "phi2", "gptneox"));
 
 }  // namespace
 }  // namespace unswift

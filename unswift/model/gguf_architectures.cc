@@ -148,6 +148,28 @@ constexpr Row kGpt2Rows[] = {
     {"ffn_down.bias", "mlp.c_proj.bias", kHidden},
 };
 
+constexpr Row kGptNeoXModelRows[] = {
+    {"token_embd.weight", "gpt_neox.embed_in.weight", kVocab, kHidden},
+    {"output_norm.weight", "gpt_neox.final_layer_norm.weight", kHidden},
+    {"output_norm.bias", "gpt_neox.final_layer_norm.bias", kHidden},
+    {"output.weight", "embed_out.weight", kVocab, kHidden, kSame, kHead},
+};
+
+constexpr Row kGptNeoXRows[] = {
+    {"attn_norm.weight", "input_layernorm.weight", kHidden},
+    {"attn_norm.bias", "input_layernorm.bias", kHidden},
+    {"attn_qkv.weight", "attention.query_key_value.weight", kQkv, kHidden, kQkvPerHead},
+    {"attn_qkv.bias", "attention.query_key_value.bias", kQkv, kOne, kQkvPerHead, kAttentionBias},
+    {"attn_output.weight", "attention.dense.weight", kHidden, kQuery},
+    {"attn_output.bias", "attention.dense.bias", kHidden, kOne, kSame, kAttentionBias},
+    {"ffn_norm.weight", "post_attention_layernorm.weight", kHidden},
+    {"ffn_norm.bias", "post_attention_layernorm.bias", kHidden},
+    {"ffn_up.weight", "mlp.dense_h_to_4h.weight", kFeedForward, kHidden},
+    {"ffn_up.bias", "mlp.dense_h_to_4h.bias", kFeedForward},
+    {"ffn_down.weight", "mlp.dense_4h_to_h.weight", kHidden, kFeedForward},
+    {"ffn_down.bias", "mlp.dense_4h_to_h.bias", kHidden},
+};
+
 constexpr Row kPhi2ModelRows[] = {
     {"token_embd.weight", "model.embed_tokens.weight", kVocab, kHidden},
     {"output_norm.weight", "model.final_layernorm.weight", kHidden},
@@ -203,6 +225,8 @@ constexpr GgufArchitecture kArchitectures[] = {
      kGpt2Rows, ConfigureGpt2},
     {"phi2", "PhiForCausalLM", "phi", "gelu_new", kLayers, kLayerEps, kPhi2ModelRows, kPhi2Rows,
      ConfigurePhi2, true},
+    {"gptneox", "GPTNeoXForCausalLM", "gpt_neox", "gelu", "gpt_neox.layers.", kLayerEps,
+     kGptNeoXModelRows, kGptNeoXRows, ConfigureGptNeoX, true},
 };
 
 }  // namespace

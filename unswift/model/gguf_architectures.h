@@ -40,6 +40,7 @@ enum class GgufChange {
   kInterleavedHeads,  // each head's rows are stored as neighbouring RoPE pairs
   kPlusOne,           // Gemma's norms are stored as 1 + weight
   kTransposed,        // GPT-2's Conv1D is [in, out] in the original
+  kQkvPerHead,        // the original has the rows of q, k and v head by head (GPT-NeoX)
   kQueryRows,         // the original has q, k and v apart: the rows of one of them
   kKeyRows,
   kValueRows

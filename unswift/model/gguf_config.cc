@@ -124,6 +124,12 @@ Json LayerTypes(int64_t layers, int64_t period) {
   return types;
 }
 
+/// Where one matrix holds q, k and v of equal sizes.
+Result<> CheckWholeHeads(const GgufSettings& settings, const GgufSizes& sizes) {
+  if (sizes.kv_heads == sizes.heads && sizes.head_dim * sizes.heads == sizes.hidden) return {};
+  return settings.Fail("expected heads that divide the hidden size, with a key head each");
+}
+
 /// GGUF does not hold it: llama.cpp scales by the head's size, and the 27B models, told by their
 /// number of layers, by the hidden size per head.
 int64_t QueryPreAttentionScalar(const GgufSizes& sizes, int64_t layers_of_27b) {
@@ -211,9 +217,7 @@ Result<> ConfigureGemma3(const GgufSettings& settings, const GgufSizes& sizes, J
 }
 
 Result<> ConfigureGpt2(const GgufSettings& settings, const GgufSizes& sizes, Json& config) {
-  if (sizes.kv_heads != sizes.heads || sizes.head_dim * sizes.heads != sizes.hidden) {
-    return settings.Fail("expected heads that divide the hidden size, with a key head each");
-  }
+  UNSWIFT_RETURN_IF_ERROR(CheckWholeHeads(settings, sizes));
   config = {{"architectures", config["architectures"]},
             {"model_type", config["model_type"]},
             {"vocab_size", sizes.vocab},
@@ -227,6 +231,18 @@ Result<> ConfigureGpt2(const GgufSettings& settings, const GgufSizes& sizes, Jso
             {"tie_word_embeddings", config["tie_word_embeddings"]},
             {"torch_dtype", config["torch_dtype"]}};
   return {};
+}
+
+Result<> ConfigureGptNeoX(const GgufSettings& settings, const GgufSizes& sizes, Json& config) {
+  UNSWIFT_RETURN_IF_ERROR(CheckWholeHeads(settings, sizes));
+  for (const char* key : {"num_key_value_heads", "head_dim", "mlp_bias"}) config.erase(key);
+  config["layer_norm_eps"] = config["layer_norm_epsilon"];
+  config.erase("layer_norm_epsilon");
+  config["rotary_pct"] = PartialRotaryFactor(sizes);
+  UNSWIFT_ASSIGN_OR_RETURN(config["rotary_emb_base"], RopeTheta(settings, 10000.0));
+  UNSWIFT_ASSIGN_OR_RETURN(config["use_parallel_residual"],
+                           settings.GetOr<bool>("use_parallel_residual", true));
+  return ReadRopeScaling(settings, config);
 }
 
 Result<> ConfigurePhi2(const GgufSettings& settings, const GgufSizes& sizes, Json& config) {

@@ -13,6 +13,7 @@ Result<> ConfigureGemma(const GgufSettings&, const GgufSizes&, Json& config);
 Result<> ConfigureGemma2(const GgufSettings&, const GgufSizes&, Json& config);
 Result<> ConfigureGemma3(const GgufSettings&, const GgufSizes&, Json& config);
 Result<> ConfigureGpt2(const GgufSettings&, const GgufSizes&, Json& config);
+Result<> ConfigureGptNeoX(const GgufSettings&, const GgufSizes&, Json& config);
 Result<> ConfigurePhi2(const GgufSettings&, const GgufSizes&, Json& config);
 
 }  // namespace unswift

@@ -297,10 +297,14 @@ Result<> Importer::BuildTokenizer() {
 }
 
 /// Where llama.cpp put row `row` of the original matrix: of a head's rows, [2, half] became
-/// [half, 2].
+/// [half, 2]; GPT-NeoX's q, k and v came apart.
 int64_t Importer::SourceRow(const Job& job, int64_t row) const {
-  if (job.change != GgufChange::kInterleavedHeads) return job.first_row + row;
   const int64_t half = sizes_.head_dim / 2, in_head = row % sizes_.head_dim;
+  if (job.change == GgufChange::kQkvPerHead) {
+    const int64_t block = row / sizes_.head_dim;  // [heads, 3], stored as [3, heads]
+    return (block % 3 * sizes_.heads + block / 3) * sizes_.head_dim + in_head;
+  }
+  if (job.change != GgufChange::kInterleavedHeads) return job.first_row + row;
   return row - in_head + in_head % half * 2 + in_head / half;
 }
 
