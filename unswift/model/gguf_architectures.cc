@@ -174,7 +174,7 @@ constexpr Row kPhi2ModelRows[] = {
     {"token_embd.weight", "model.embed_tokens.weight", kVocab, kHidden},
     {"output_norm.weight", "model.final_layernorm.weight", kHidden},
     {"output_norm.bias", "model.final_layernorm.bias", kHidden},
-    {"output.weight", "lm_head.weight", kVocab, kHidden},
+    {"output.weight", "lm_head.weight", kVocab, kHidden, kSame, kHead},
     {"output.bias", "lm_head.bias", kVocab},
 };
 

@@ -250,7 +250,6 @@ Result<> ConfigurePhi2(const GgufSettings& settings, const GgufSizes& sizes, Jso
   config.erase("layer_norm_epsilon");
   config["partial_rotary_factor"] = PartialRotaryFactor(sizes);
   config["qk_layernorm"] = false;
-  config["tie_word_embeddings"] = false;
   return ConfigureRope(settings, config);
 }
 
