@@ -46,6 +46,10 @@ class Releases(InTemporaryDirectory):
                             prompts=prompts)
         for prompt, result in zip(golden["prompts"], results, strict=True):
             self.assertEqual(prompt["new_ids"], result["ids"])
+        # Its eleven positions are fewer than the questions have that verify asks by itself.
+        result = self.verify(release, SORT)
+        self.assertTrue(result["holds"])
+        self.assertEqual(result["greedy"]["identical"], 8)
 
     @needs(STORIES)
     def test_variants_hold(self):

@@ -55,7 +55,10 @@ Result<Material> MakeMaterial(CommandLine& line, const VerifyOptions& options, D
     for (const char* question : kDefaultQuestions) {
       Result<std::vector<int32_t>> ids = encoder.Encode(UserMessage(question));
       if (!ids) ids = encoder.Encode(std::string(question));  // a model without a chat template
-      if (ids && !ids->empty()) material.prompts.push_back(std::move(*ids));
+      if (!ids || ids->empty()) continue;
+      // Half a small model's context is left for the answer.
+      ids->resize(std::min<size_t>(ids->size(), (context + 1) / 2));
+      material.prompts.push_back(std::move(*ids));
     }
   }
   if (options.text_file) {
