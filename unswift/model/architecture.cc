@@ -87,17 +87,18 @@ constexpr Architecture kPhi3 = {.name = "Phi3ForCausalLM",
 
 constexpr FixedFlag kGemmaFlags[] = {{"use_bidirectional_attention", false}};
 
+constexpr std::string_view kGemmaDefaults =
+    R"({"num_attention_heads": 16, "num_key_value_heads": 16, "head_dim": 256,
+        "hidden_act": "gelu_pytorch_tanh", "rms_norm_eps": 1e-6, "tie_word_embeddings": true,
+        "max_position_embeddings": 8192})";
+
 constexpr Architecture kGemma = {
     .name = "GemmaForCausalLM",
     .model_type = "gemma",
     .norm_one_plus = true,
     .scale_embedding = true,
     .keys = {.hidden_act_first = "hidden_activation", .attention_bias = "attention_bias"},
-    .defaults =
-        R"({"num_attention_heads": 16, "num_key_value_heads": 16,
-                                         "head_dim": 256, "hidden_act": "gelu_pytorch_tanh",
-                                         "rms_norm_eps": 1e-6, "tie_word_embeddings": true,
-                                         "max_position_embeddings": 8192})",
+    .defaults = kGemmaDefaults,
     .names = kLlamaNames,
     .fixed_flags = kGemmaFlags};
 
