@@ -81,6 +81,8 @@ TEST(Checkpoint, NothingThere) {
   const TempDir dir;
   EXPECT_TRUE(FailsWith(Checkpoint::Open(dir.path()), ErrorCode::kNotFound, "got neither"));
   EXPECT_TRUE(FailsWith(Checkpoint::Open(dir / "absent"), ErrorCode::kNotFound, "got neither"));
+  WriteTextFile(dir / "pytorch_model.bin", "pickle");
+  EXPECT_TRUE(FailsWith(Checkpoint::Open(dir.path()), ErrorCode::kNotFound, "save_pretrained"));
 }
 
 TEST(Checkpoint, ShardNamesCannotLeaveTheDirectory) {

@@ -66,6 +66,18 @@ Result<SafetensorsFile> OpenShard(const FileSet& model, const std::string& name)
   return SafetensorsFile::FromFile(std::move(file), model.PathOf(name));
 }
 
+/// Older checkpoints are Python pickles, which run code when they are read.
+tl::unexpected<Error> NothingToOpen(const FileSet& model) {
+  std::string found = "neither";
+  for (const char* pickle : {"pytorch_model.bin", "pytorch_model.bin.index.json"}) {
+    if (model.Contains(pickle)) {
+      found = fmt::format("{}; transformers' save_pretrained turns it into safetensors", pickle);
+    }
+  }
+  return MakeError(ErrorCode::kNotFound, "[open_checkpoint] {}: expected {} or {}, got {}",
+                   model.root().string(), kSingleName, kIndexName, found);
+}
+
 }  // namespace
 
 Result<Checkpoint> Checkpoint::Open(const FileSet& model) {
@@ -84,8 +96,7 @@ Result<Checkpoint> Checkpoint::Open(const FileSet& model) {
     UNSWIFT_ASSIGN_OR_RETURN(SafetensorsFile file, OpenShard(model, kSingleName));
     checkpoint.files_.push_back(std::move(file));
   } else {
-    return MakeError(ErrorCode::kNotFound, "[open_checkpoint] {}: expected {} or {}, got neither",
-                     model.root().string(), kSingleName, kIndexName);
+    return NothingToOpen(model);
   }
   for (size_t i = 0; i < checkpoint.files_.size(); ++i) {
     for (const auto& [name, view] : checkpoint.files_[i].tensors()) {

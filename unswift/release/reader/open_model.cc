@@ -51,10 +51,12 @@ Result<OpenedFiles> OpenModelFiles(const fs::path& path, const OpenModelOptions&
   if (IsSealedFile(path)) {
     UNSWIFT_ASSIGN_OR_RETURN(opened, Unsealed(path, options, pool, progress));
   } else if (!fs::is_directory(path, ignored)) {
-    return MakeError(ErrorCode::kNotFound,
-                     "[open_model] {}: expected a model directory (config.json, *.safetensors) or "
-                     "a sealed file",
-                     path.string());
+    return MakeError(
+        ErrorCode::kNotFound,
+        "[open_model] {}: expected a model directory (config.json, *.safetensors) or "
+        "a sealed file{}",
+        path.string(),
+        path.extension() == ".gguf" ? "; 'unswift import' makes a directory of a GGUF file" : "");
   }
   std::optional<PublicKey> signer;
   if (options.require_signature) {
