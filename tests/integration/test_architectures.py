@@ -82,6 +82,18 @@ class Architectures(unittest.TestCase):
                     for token, logit in line["top"]:
                         self.assertAlmostEqual(logit, expected[token], delta=1e-2 * scale)
 
+    def test_gpt_neox_by_either_name_of_its_head(self):
+        model = self.model("gpt_neox")
+        path = model / "model.safetensors"
+        data = path.read_bytes()
+        size = int.from_bytes(data[:8], "little")
+        header = data[8:8 + size].replace(b'"embed_out.weight"', b'"lm_head.weight"')
+        self.assertLess(len(header), size)
+        path.write_bytes(data[:8] + header.ljust(size) + data[8 + size:])
+        prompt = json.loads((model / "golden.json").read_text())["prompts"][0]
+        line, = run_lines("generate", model, "--max-new-tokens", "64", "--ignore-eos", prompts=[{"ids": prompt["ids"]}])
+        self.assertEqual(line["ids"], prompt["greedy"])
+
     def test_what_is_not_supported_is_named(self):
         for name, changes, expected in (
                 ("llama", {"model_type": "lama"}, ["'lama'", "did you mean 'llama'", "gpt_neox"]),

@@ -179,36 +179,49 @@ constexpr Architecture kPhi = {.name = "PhiForCausalLM",
                                          .final_norm = "model.final_layernorm",
                                          .lm_head = "lm_head"}};
 
-constexpr Architecture kGptNeoX = {.name = "GPTNeoXForCausalLM",
-                                   .model_type = "gpt_neox",
-                                   .norm = NormKind::kLayer,
-                                   .mlp = MlpKind::kPlain,
-                                   .block = BlockKind::kParallel,
-                                   .qkv_layout = QkvLayout::kPerHead,
-                                   .qkv_bias = true,
-                                   .o_bias = true,
-                                   .mlp_bias = true,
-                                   .keys = {.num_key_value_heads = "",
-                                            .norm_eps = "layer_norm_eps",
-                                            .attention_bias = "attention_bias",
-                                            .parallel_residual = "use_parallel_residual",
-                                            .rope_theta = "rotary_emb_base",
-                                            .partial_rotary_factor = "rotary_pct"},
-                                   .defaults =
-                                       R"({"num_attention_heads": 64, "hidden_act": "gelu",
-                                           "layer_norm_eps": 1e-5, "rotary_pct": 0.25,
-                                           "max_position_embeddings": 2048})",
-                                   .names = {.embed_tokens = "gpt_neox.embed_in",
-                                             .layers = "gpt_neox.layers",
-                                             .input_norm = "input_layernorm",
-                                             .qkv_proj = "attention.query_key_value",
-                                             .o_proj = "attention.dense",
-                                             .post_attention_norm = "post_attention_layernorm",
-                                             .up_proj = "mlp.dense_h_to_4h",
-                                             .down_proj = "mlp.dense_4h_to_h",
-                                             .series = "mlp.series",
-                                             .final_norm = "gpt_neox.final_layer_norm",
-                                             .lm_head = "embed_out"}};
+constexpr WeightNames kGptNeoXNames = {.embed_tokens = "gpt_neox.embed_in",
+                                       .layers = "gpt_neox.layers",
+                                       .input_norm = "input_layernorm",
+                                       .qkv_proj = "attention.query_key_value",
+                                       .o_proj = "attention.dense",
+                                       .post_attention_norm = "post_attention_layernorm",
+                                       .up_proj = "mlp.dense_h_to_4h",
+                                       .down_proj = "mlp.dense_4h_to_h",
+                                       .series = "mlp.series",
+                                       .final_norm = "gpt_neox.final_layer_norm",
+                                       .lm_head = "embed_out"};
+
+constexpr Architecture GptNeoX(const WeightNames& names, const Architecture* renamed) {
+  return {.name = "GPTNeoXForCausalLM",
+          .model_type = "gpt_neox",
+          .norm = NormKind::kLayer,
+          .mlp = MlpKind::kPlain,
+          .block = BlockKind::kParallel,
+          .qkv_layout = QkvLayout::kPerHead,
+          .qkv_bias = true,
+          .o_bias = true,
+          .mlp_bias = true,
+          .keys = {.num_key_value_heads = "",
+                   .norm_eps = "layer_norm_eps",
+                   .attention_bias = "attention_bias",
+                   .parallel_residual = "use_parallel_residual",
+                   .rope_theta = "rotary_emb_base",
+                   .partial_rotary_factor = "rotary_pct"},
+          .defaults = R"({"num_attention_heads": 64, "hidden_act": "gelu", "layer_norm_eps": 1e-5,
+                          "rotary_pct": 0.25, "max_position_embeddings": 2048})",
+          .names = names,
+          .renamed = renamed};
+}
+
+// As transformers calls it since 5: save_pretrained keeps the name that a model was loaded with.
+constexpr WeightNames NewGptNeoXNames() {
+  WeightNames names = kGptNeoXNames;
+  names.lm_head = "lm_head";
+  return names;
+}
+
+constexpr Architecture kNewGptNeoX = GptNeoX(NewGptNeoXNames(), nullptr);
+constexpr Architecture kGptNeoX = GptNeoX(kGptNeoXNames, &kNewGptNeoX);
 
 constexpr FixedFlag kGpt2Flags[] = {{"add_cross_attention", false}};
 
@@ -225,7 +238,7 @@ constexpr WeightNames kGpt2Names = {.embed_tokens = "transformer.wte",
                                     .final_norm = "transformer.ln_f",
                                     .lm_head = "lm_head"};
 
-constexpr Architecture Gpt2(const WeightNames& names, const Architecture* unprefixed) {
+constexpr Architecture Gpt2(const WeightNames& names, const Architecture* renamed) {
   return {.name = "GPT2LMHeadModel",
           .model_type = "gpt2",
           .norm = NormKind::kLayer,
@@ -249,7 +262,7 @@ constexpr Architecture Gpt2(const WeightNames& names, const Architecture* unpref
                           "layer_norm_epsilon": 1e-5, "tie_word_embeddings": true})",
           .names = names,
           .fixed_flags = kGpt2Flags,
-          .unprefixed = unprefixed};
+          .renamed = renamed};
 }
 
 // As the first GPT-2 checkpoints were saved.

@@ -103,8 +103,8 @@ struct Architecture {
   std::string_view defaults = "{}";
   WeightNames names = {};
   std::span<const FixedFlag> fixed_flags = {};
-  /// The same with the tensor names of a checkpoint that was saved without its head's prefix.
-  const Architecture* unprefixed = nullptr;
+  /// The same with the other tensor names that checkpoints of this architecture have.
+  const Architecture* renamed = nullptr;
 };
 
 /// Errors: kUnsupported naming the nearest and all supported model types.

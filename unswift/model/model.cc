@@ -54,6 +54,23 @@ std::vector<Placement> Placements(std::vector<LayerWeights>& layers, MatrixView&
   return placements;
 }
 
+/// The architecture with the names that the checkpoint's tensors have.
+const Architecture* NamedAsIn(const Checkpoint& checkpoint, const Architecture* architecture) {
+  const Architecture* const renamed = architecture->renamed;
+  if (renamed == nullptr) return architecture;
+  const auto only_renamed = [&](std::string_view name, std::string_view other) {
+    const auto has = [&](std::string_view tensor) {
+      return checkpoint.Find(std::string(tensor) + ".weight") != nullptr;
+    };
+    return !has(name) && has(other);
+  };
+  const WeightNames &names = architecture->names, &others = renamed->names;
+  return only_renamed(names.embed_tokens, others.embed_tokens) ||
+                 only_renamed(names.lm_head, others.lm_head)
+             ? renamed
+             : architecture;
+}
+
 }  // namespace
 
 std::string LayerPrefix(const Architecture& architecture, int64_t layer) {
@@ -368,14 +385,7 @@ Result<Model> Model::Bind(ModelConfig config, Checkpoint checkpoint,
   Model model;
   model.config_ = std::move(config);
   model.checkpoint_ = std::make_unique<Checkpoint>(std::move(checkpoint));
-  const Architecture& architecture = *model.config_.architecture;
-  const auto has = [&](std::string_view name) {
-    return model.checkpoint_->Find(std::string(name) + ".weight") != nullptr;
-  };
-  if (architecture.unprefixed != nullptr && !has(architecture.names.embed_tokens) &&
-      has(architecture.unprefixed->names.embed_tokens)) {
-    model.config_.architecture = architecture.unprefixed;
-  }
+  model.config_.architecture = NamedAsIn(*model.checkpoint_, model.config_.architecture);
   UNSWIFT_RETURN_IF_ERROR(WeightBinder(model, conv1d).BindAll(series));
   return model;
 }
