@@ -179,104 +179,99 @@ constexpr Architecture kPhi = {.name = "PhiForCausalLM",
                                          .final_norm = "model.final_layernorm",
                                          .lm_head = "lm_head"}};
 
-constexpr WeightNames kGptNeoXNames = {.embed_tokens = "gpt_neox.embed_in",
-                                       .layers = "gpt_neox.layers",
-                                       .input_norm = "input_layernorm",
-                                       .qkv_proj = "attention.query_key_value",
-                                       .o_proj = "attention.dense",
-                                       .post_attention_norm = "post_attention_layernorm",
-                                       .up_proj = "mlp.dense_h_to_4h",
-                                       .down_proj = "mlp.dense_4h_to_h",
-                                       .series = "mlp.series",
-                                       .final_norm = "gpt_neox.final_layer_norm",
-                                       .lm_head = "embed_out"};
-
-constexpr Architecture GptNeoX(const WeightNames& names, const Architecture* renamed) {
-  return {.name = "GPTNeoXForCausalLM",
-          .model_type = "gpt_neox",
-          .norm = NormKind::kLayer,
-          .mlp = MlpKind::kPlain,
-          .block = BlockKind::kParallel,
-          .qkv_layout = QkvLayout::kPerHead,
-          .qkv_bias = true,
-          .o_bias = true,
-          .mlp_bias = true,
-          .keys = {.num_key_value_heads = "",
-                   .norm_eps = "layer_norm_eps",
-                   .attention_bias = "attention_bias",
-                   .parallel_residual = "use_parallel_residual",
-                   .rope_theta = "rotary_emb_base",
-                   .partial_rotary_factor = "rotary_pct"},
-          .defaults = R"({"num_attention_heads": 64, "hidden_act": "gelu", "layer_norm_eps": 1e-5,
-                          "rotary_pct": 0.25, "max_position_embeddings": 2048})",
-          .names = names,
-          .renamed = renamed};
+constexpr Architecture AlsoNamedAs(Architecture row, const Architecture* renamed) {
+  row.renamed = renamed;
+  return row;
 }
+
+constexpr Architecture kGptNeoXRow = {
+    .name = "GPTNeoXForCausalLM",
+    .model_type = "gpt_neox",
+    .norm = NormKind::kLayer,
+    .mlp = MlpKind::kPlain,
+    .block = BlockKind::kParallel,
+    .qkv_layout = QkvLayout::kPerHead,
+    .qkv_bias = true,
+    .o_bias = true,
+    .mlp_bias = true,
+    .keys = {.num_key_value_heads = "",
+             .norm_eps = "layer_norm_eps",
+             .attention_bias = "attention_bias",
+             .parallel_residual = "use_parallel_residual",
+             .rope_theta = "rotary_emb_base",
+             .partial_rotary_factor = "rotary_pct"},
+    .defaults = R"({"num_attention_heads": 64, "hidden_act": "gelu", "layer_norm_eps": 1e-5,
+                    "rotary_pct": 0.25, "max_position_embeddings": 2048})",
+    .names = {.embed_tokens = "gpt_neox.embed_in",
+              .layers = "gpt_neox.layers",
+              .input_norm = "input_layernorm",
+              .qkv_proj = "attention.query_key_value",
+              .o_proj = "attention.dense",
+              .post_attention_norm = "post_attention_layernorm",
+              .up_proj = "mlp.dense_h_to_4h",
+              .down_proj = "mlp.dense_4h_to_h",
+              .series = "mlp.series",
+              .final_norm = "gpt_neox.final_layer_norm",
+              .lm_head = "embed_out"}};
 
 // As transformers calls it since 5: save_pretrained keeps the name that a model was loaded with.
-constexpr WeightNames NewGptNeoXNames() {
-  WeightNames names = kGptNeoXNames;
-  names.lm_head = "lm_head";
-  return names;
+constexpr Architecture WithNewHeadName(Architecture row) {
+  row.names.lm_head = "lm_head";
+  return row;
 }
 
-constexpr Architecture kNewGptNeoX = GptNeoX(NewGptNeoXNames(), nullptr);
-constexpr Architecture kGptNeoX = GptNeoX(kGptNeoXNames, &kNewGptNeoX);
+constexpr Architecture kNewGptNeoX = WithNewHeadName(kGptNeoXRow);
+constexpr Architecture kGptNeoX = AlsoNamedAs(kGptNeoXRow, &kNewGptNeoX);
 
 constexpr FixedFlag kGpt2Flags[] = {{"add_cross_attention", false}};
 
-constexpr WeightNames kGpt2Names = {.embed_tokens = "transformer.wte",
-                                    .embed_positions = "transformer.wpe",
-                                    .layers = "transformer.h",
-                                    .input_norm = "ln_1",
-                                    .qkv_proj = "attn.c_attn",
-                                    .o_proj = "attn.c_proj",
-                                    .post_attention_norm = "ln_2",
-                                    .up_proj = "mlp.c_fc",
-                                    .down_proj = "mlp.c_proj",
-                                    .series = "mlp.series",
-                                    .final_norm = "transformer.ln_f",
-                                    .lm_head = "lm_head"};
-
-constexpr Architecture Gpt2(const WeightNames& names, const Architecture* renamed) {
-  return {.name = "GPT2LMHeadModel",
-          .model_type = "gpt2",
-          .norm = NormKind::kLayer,
-          .position = PositionKind::kLearned,
-          .mlp = MlpKind::kPlain,
-          .qkv_bias = true,
-          .o_bias = true,
-          .mlp_bias = true,
-          .conv1d = true,
-          .keys = {.hidden_size = "n_embd",
-                   .intermediate_size = "n_inner",
-                   .num_hidden_layers = "n_layer",
-                   .num_attention_heads = "n_head",
-                   .num_key_value_heads = "",
-                   .max_position_embeddings = "n_positions",
-                   .norm_eps = "layer_norm_epsilon",
-                   .hidden_act = "activation_function",
-                   .scaled_scores = "scale_attn_weights",
-                   .scores_by_layer = "scale_attn_by_inverse_layer_idx"},
-          .defaults = R"({"n_head": 12, "n_positions": 1024, "activation_function": "gelu_new",
-                          "layer_norm_epsilon": 1e-5, "tie_word_embeddings": true})",
-          .names = names,
-          .fixed_flags = kGpt2Flags,
-          .renamed = renamed};
-}
+constexpr Architecture kGpt2Row = {
+    .name = "GPT2LMHeadModel",
+    .model_type = "gpt2",
+    .norm = NormKind::kLayer,
+    .position = PositionKind::kLearned,
+    .mlp = MlpKind::kPlain,
+    .qkv_bias = true,
+    .o_bias = true,
+    .mlp_bias = true,
+    .conv1d = true,
+    .keys = {.hidden_size = "n_embd",
+             .intermediate_size = "n_inner",
+             .num_hidden_layers = "n_layer",
+             .num_attention_heads = "n_head",
+             .num_key_value_heads = "",
+             .max_position_embeddings = "n_positions",
+             .norm_eps = "layer_norm_epsilon",
+             .hidden_act = "activation_function",
+             .scaled_scores = "scale_attn_weights",
+             .scores_by_layer = "scale_attn_by_inverse_layer_idx"},
+    .defaults = R"({"n_head": 12, "n_positions": 1024, "activation_function": "gelu_new",
+                    "layer_norm_epsilon": 1e-5, "tie_word_embeddings": true})",
+    .names = {.embed_tokens = "transformer.wte",
+              .embed_positions = "transformer.wpe",
+              .layers = "transformer.h",
+              .input_norm = "ln_1",
+              .qkv_proj = "attn.c_attn",
+              .o_proj = "attn.c_proj",
+              .post_attention_norm = "ln_2",
+              .up_proj = "mlp.c_fc",
+              .down_proj = "mlp.c_proj",
+              .series = "mlp.series",
+              .final_norm = "transformer.ln_f",
+              .lm_head = "lm_head"},
+    .fixed_flags = kGpt2Flags};
 
 // As the first GPT-2 checkpoints were saved.
-constexpr WeightNames UnprefixedGpt2Names() {
-  WeightNames names = kGpt2Names;
-  names.embed_tokens = "wte";
-  names.embed_positions = "wpe";
-  names.layers = "h";
-  names.final_norm = "ln_f";
-  return names;
+constexpr Architecture WithoutPrefix(Architecture row) {
+  row.names.embed_tokens = "wte";
+  row.names.embed_positions = "wpe";
+  row.names.layers = "h";
+  row.names.final_norm = "ln_f";
+  return row;
 }
 
-constexpr Architecture kGpt2Unprefixed = Gpt2(UnprefixedGpt2Names(), nullptr);
-constexpr Architecture kGpt2 = Gpt2(kGpt2Names, &kGpt2Unprefixed);
+constexpr Architecture kGpt2Unprefixed = WithoutPrefix(kGpt2Row);
+constexpr Architecture kGpt2 = AlsoNamedAs(kGpt2Row, &kGpt2Unprefixed);
 
 const Registry<const Architecture*>& Architectures() {
   static const Registry<const Architecture*> rows("architecture with model_type",
