@@ -236,8 +236,6 @@ Result<> ConfigureGpt2(const GgufSettings& settings, const GgufSizes& sizes, Jso
 Result<> ConfigureGptNeoX(const GgufSettings& settings, const GgufSizes& sizes, Json& config) {
   UNSWIFT_RETURN_IF_ERROR(CheckWholeHeads(settings, sizes));
   for (const char* key : {"num_key_value_heads", "head_dim", "mlp_bias"}) config.erase(key);
-  config["layer_norm_eps"] = config["layer_norm_epsilon"];
-  config.erase("layer_norm_epsilon");
   config["rotary_pct"] = PartialRotaryFactor(sizes);
   UNSWIFT_ASSIGN_OR_RETURN(config["rotary_emb_base"], RopeTheta(settings, 10000.0));
   UNSWIFT_ASSIGN_OR_RETURN(config["use_parallel_residual"],
@@ -246,8 +244,6 @@ Result<> ConfigureGptNeoX(const GgufSettings& settings, const GgufSizes& sizes, 
 }
 
 Result<> ConfigurePhi2(const GgufSettings& settings, const GgufSizes& sizes, Json& config) {
-  config["layer_norm_eps"] = config["layer_norm_epsilon"];
-  config.erase("layer_norm_epsilon");
   config["partial_rotary_factor"] = PartialRotaryFactor(sizes);
   config["qk_layernorm"] = false;
   return ConfigureRope(settings, config);

@@ -14,6 +14,7 @@
 #include "unswift/io/json.h"
 #include "unswift/io/safetensors.h"
 #include "unswift/io/text.h"
+#include "unswift/model/architecture.h"
 #include "unswift/model/gguf_architectures.h"
 #include "unswift/model/unswift_config.h"
 #include "unswift/tensor/convert.h"
@@ -254,7 +255,8 @@ Result<> Importer::BuildConfig() {
   if (!(eps > 0 && eps < 1)) {
     return Fail(fmt::format("'{}': expected a number in (0, 1), got {}", eps_key, eps));
   }
-  const bool rms = architecture_->eps_key.find("rms") != std::string_view::npos;
+  UNSWIFT_ASSIGN_OR_RETURN(const Architecture* produced,
+                           FindArchitecture(architecture_->model_type));
   config_ = {{"architectures", Json::array({architecture_->hf_class})},
              {"model_type", architecture_->model_type},
              {"vocab_size", sizes_.vocab},
@@ -265,7 +267,7 @@ Result<> Importer::BuildConfig() {
              {"num_key_value_heads", sizes_.kv_heads},
              {"head_dim", sizes_.head_dim},
              {"max_position_embeddings", sizes_.context},
-             {rms ? "rms_norm_eps" : "layer_norm_epsilon", eps},
+             {produced->keys.norm_eps, eps},
              {"hidden_act", architecture_->hidden_act},
              {"attention_bias", HasGroup(GgufGroup::kAttentionBias)},
              {"mlp_bias", HasGroup(GgufGroup::kMlpBias)},
