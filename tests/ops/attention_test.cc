@@ -138,6 +138,25 @@ TEST_P(AttentionTest, LargeScores) {
   Check({70, 300, 4, 2, 64}, 40.0);
 }
 
+// Two keys of scores 0 and x: the second weighs exp(x) / (1 + exp(x)). Relative error: 1.25 u |x| of
+// exp's reduction (a quarter of u |x| where multiply-adds are fused), and a few roundings.
+TEST_P(AttentionTest, WeightsAreExponentialsAtAnyDistance) {
+  ThreadPool pool(1);
+  const AttentionOptions options{.scale = 1.0f};
+  for (const int64_t q_len : {1, 5}) {  // both kernels
+    const std::vector<float> q(q_len, 1.0f), values = {0, 0, 0, 0, 0, 1};
+    std::vector<float> out(q_len);
+    for (float x = 0.0f; x > -84.0f; x -= 0.37f) {
+      const std::vector<float> keys = {-1e30f, -1e30f, -1e30f, -1e30f, 0, x};
+      const KvView kv{keys.data(), values.data(), 6, 6, 1, 1};
+      Attention(ConstRows(q.data(), q_len, 1), kv, options, Rows(out.data(), q_len, 1), pool);
+      const double expected = std::exp(double(x)) / (1.0 + std::exp(double(x)));
+      ASSERT_NEAR(out.back() / expected, 1.0, (10.0 - 1.25 * x) * kUnitRoundoff)
+          << "x " << x << ", rows " << q_len;
+    }
+  }
+}
+
 // Windows of one position, below, at and above the tiles and splits that the work is cut into.
 TEST_P(AttentionTest, Windows) {
   for (const int64_t window : {1, 5, 63, 64, 65, 255, 256, 257, 600, 10000}) {

@@ -1,5 +1,5 @@
 // Both attention kernels. Compiled once per Highway target.
-#include "hwy/contrib/math/math-inl.h"
+#include "unswift/ops/cpu/exp-inl.h"
 #include "unswift/ops/cpu/attention_kernel.h"
 #include "unswift/ops/cpu/simd-inl.h"
 #include "unswift/ops/cpu/softcap-inl.h"

@@ -85,12 +85,14 @@ std::vector<PrefillBlock> PrefillBlocks(const AttentionCall& call) {
   std::vector<PrefillBlock> blocks;
   const int64_t heads = std::min(call.group, kQueryBlock);
   const int64_t positions = kQueryBlock / heads;
-  // Last positions first: they see the most keys, and long items first balance the threads.
-  for (int64_t p = (CeilDiv(call.q.rows, positions) - 1) * positions; p >= 0; p -= positions) {
+  // Last positions first: they see the most keys, and long items first balance the threads. A block
+  // that is not full uses the kernel badly, so it is the one that sees the fewest.
+  for (int64_t end = call.q.rows; end > 0; end -= positions) {
+    const int64_t begin = std::max<int64_t>(end - positions, 0);
     for (int64_t kv_head = 0; kv_head < call.kv.num_key_value_heads; ++kv_head) {
       for (int64_t h = 0; h < call.group; h += heads) {
-        blocks.push_back({kv_head, kv_head * call.group + h, std::min(heads, call.group - h), p,
-                          std::min(positions, call.q.rows - p)});
+        blocks.push_back({kv_head, kv_head * call.group + h, std::min(heads, call.group - h), begin,
+                          end - begin});
       }
     }
   }

@@ -96,7 +96,7 @@ HWY_INLINE float ExpScores(float* scores, int64_t n, float& largest) {
   for (; i < n; ++i) largest = HWY_MAX(largest, scores[i]);
   auto total = hn::Zero(d);
   ForEachVector(n, [&](int64_t j, int64_t count) HWY_ATTR {
-    auto p = hn::Exp(d, hn::Sub(LoadUpTo(scores + j, count), hn::Set(d, largest)));
+    auto p = ExpNonPositive(hn::Sub(LoadUpTo(scores + j, count), hn::Set(d, largest)));
     if (count < kLanes) p = hn::IfThenElseZero(hn::FirstN(d, count), p);
     StoreUpTo(p, scores + j, count);
     total = hn::Add(total, p);

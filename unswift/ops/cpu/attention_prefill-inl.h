@@ -15,15 +15,15 @@ static_assert(kQueryBlock % (kTileVecs * kLanes) == 0);
 
 /// c[i][.] (+)= sum over k of a[i * a_row + k * a_col] * b[k][.] for kI rows and kVecs vectors of
 /// columns; b and c have rows of kQueryBlock floats.
-template <int kI, int kVecs>
+template <int kI, int kVecs, bool kAdd>
 void MicroTile(const float* HWY_RESTRICT a, int64_t a_row, int64_t a_col, int64_t k_count,
-               const float* HWY_RESTRICT b, float* HWY_RESTRICT c, bool add) {
+               const float* HWY_RESTRICT b, float* HWY_RESTRICT c) {
   const F32Tag d;
   F32Vec acc[kI][kVecs];
+  HWY_UNROLL(6)
   for (int i = 0; i < kI; ++i) {
-    for (int v = 0; v < kVecs; ++v) {
-      acc[i][v] = add ? hn::Load(d, c + i * kQueryBlock + v * kLanes) : hn::Zero(d);
-    }
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVecs; ++v) acc[i][v] = hn::Zero(d);
   }
   for (int64_t k = 0; k < k_count; ++k) {
     F32Vec columns[kVecs];
@@ -36,44 +36,110 @@ void MicroTile(const float* HWY_RESTRICT a, int64_t a_row, int64_t a_col, int64_
       for (int v = 0; v < kVecs; ++v) acc[i][v] = hn::MulAdd(scalar, columns[v], acc[i][v]);
     }
   }
+  HWY_UNROLL(6)
   for (int i = 0; i < kI; ++i) {
-    for (int v = 0; v < kVecs; ++v) hn::Store(acc[i][v], d, c + i * kQueryBlock + v * kLanes);
+    HWY_UNROLL(4)
+    for (int v = 0; v < kVecs; ++v) {
+      float* const at = c + i * kQueryBlock + v * kLanes;
+      hn::Store(kAdd ? hn::Add(hn::Load(d, at), acc[i][v]) : acc[i][v], d, at);
+    }
   }
 }
 
-template <int kVecs>
+template <int kVecs, bool kAdd>
 void MicroTileRows(int64_t rows, const float* a, int64_t a_row, int64_t a_col, int64_t k_count,
-                   const float* b, float* c, bool add) {
+                   const float* b, float* c) {
   switch (rows) {
     case 1:
-      return MicroTile<1, kVecs>(a, a_row, a_col, k_count, b, c, add);
+      return MicroTile<1, kVecs, kAdd>(a, a_row, a_col, k_count, b, c);
     case 2:
-      return MicroTile<2, kVecs>(a, a_row, a_col, k_count, b, c, add);
+      return MicroTile<2, kVecs, kAdd>(a, a_row, a_col, k_count, b, c);
     case 3:
-      return MicroTile<3, kVecs>(a, a_row, a_col, k_count, b, c, add);
+      return MicroTile<3, kVecs, kAdd>(a, a_row, a_col, k_count, b, c);
     case 4:
-      return MicroTile<4, kVecs>(a, a_row, a_col, k_count, b, c, add);
+      return MicroTile<4, kVecs, kAdd>(a, a_row, a_col, k_count, b, c);
     case 5:
-      return MicroTile<5, kVecs>(a, a_row, a_col, k_count, b, c, add);
+      return MicroTile<5, kVecs, kAdd>(a, a_row, a_col, k_count, b, c);
     default:
-      return MicroTile<kTileRowsMax, kVecs>(a, a_row, a_col, k_count, b, c, add);
+      return MicroTile<kTileRowsMax, kVecs, kAdd>(a, a_row, a_col, k_count, b, c);
   }
 }
 
 /// The same for any number of rows; columns are those of `num_vecs` vectors.
+template <bool kAdd>
 void SmallGemm(int64_t rows, int64_t num_vecs, const float* a, int64_t a_row, int64_t a_col,
-               int64_t k_count, const float* b, float* c, bool add) {
+               int64_t k_count, const float* b, float* c) {
   for (int64_t i = 0; i < rows; i += kTileRowsMax) {
     const float* a_tile = a + i * a_row;
     float* c_tile = c + i * kQueryBlock;
     int64_t v = 0;
     for (; v + kTileVecs <= num_vecs; v += kTileVecs) {
-      MicroTileRows<kTileVecs>(rows - i, a_tile, a_row, a_col, k_count, b + v * kLanes,
-                               c_tile + v * kLanes, add);
+      MicroTileRows<kTileVecs, kAdd>(rows - i, a_tile, a_row, a_col, k_count, b + v * kLanes,
+                                     c_tile + v * kLanes);
     }
     for (; v < num_vecs; ++v) {
-      MicroTileRows<1>(rows - i, a_tile, a_row, a_col, k_count, b + v * kLanes, c_tile + v * kLanes,
-                       add);
+      MicroTileRows<1, kAdd>(rows - i, a_tile, a_row, a_col, k_count, b + v * kLanes,
+                             c_tile + v * kLanes);
+    }
+  }
+}
+
+#if HWY_TARGET != HWY_SCALAR  // which has no vector of four
+using FourTag = hn::FixedTag<float, 4>;
+using Four = hn::Vec<FourTag>;
+
+HWY_INLINE void Transpose(Four& a, Four& b, Four& c, Four& e) {
+  const FourTag d;
+  const auto low_ab = hn::InterleaveLower(d, a, b), high_ab = hn::InterleaveUpper(d, a, b);
+  const auto low_ce = hn::InterleaveLower(d, c, e), high_ce = hn::InterleaveUpper(d, c, e);
+  a = hn::ConcatLowerLower(d, low_ce, low_ab);
+  b = hn::ConcatUpperUpper(d, low_ce, low_ab);
+  c = hn::ConcatLowerLower(d, high_ce, high_ab);
+  e = hn::ConcatUpperUpper(d, high_ce, high_ab);
+}
+#endif
+
+/// columns[i][r] = scale * rows[r][i], i < n, r < kQueryBlock.
+void RowsToColumns(const float* const* rows, int64_t n, float scale, float* columns) {
+  int64_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const FourTag d;
+  const auto factor = hn::Set(d, scale);
+  for (; i + 4 <= n; i += 4) {
+    for (int64_t r = 0; r < kQueryBlock; r += 4) {
+      Four v[4];
+      for (int64_t j = 0; j < 4; ++j) v[j] = hn::Mul(factor, hn::LoadU(d, rows[r + j] + i));
+      Transpose(v[0], v[1], v[2], v[3]);
+      for (int64_t j = 0; j < 4; ++j) hn::StoreU(v[j], d, columns + (i + j) * kQueryBlock + r);
+    }
+  }
+#endif
+  for (; i < n; ++i) {
+    for (int64_t r = 0; r < kQueryBlock; ++r) columns[i * kQueryBlock + r] = scale * rows[r][i];
+  }
+}
+
+/// rows[r][i] = columns[i][r] / divisors[r], i < n, r < num_rows, a multiple of four.
+void ColumnsToRows(const float* columns, int64_t n, const float* divisors, int64_t num_rows,
+                   float* const* rows) {
+  int64_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const FourTag d;
+  for (; i + 4 <= n; i += 4) {
+    for (int64_t r = 0; r < num_rows; r += 4) {
+      const auto divisor = hn::LoadU(d, divisors + r);
+      Four v[4];
+      for (int64_t j = 0; j < 4; ++j) {
+        v[j] = hn::Div(hn::LoadU(d, columns + (i + j) * kQueryBlock + r), divisor);
+      }
+      Transpose(v[0], v[1], v[2], v[3]);
+      for (int64_t j = 0; j < 4; ++j) hn::StoreU(v[j], d, rows[r + j] + i);
+    }
+  }
+#endif
+  for (; i < n; ++i) {
+    for (int64_t r = 0; r < num_rows; ++r) {
+      rows[r][i] = columns[i * kQueryBlock + r] / divisors[r];
     }
   }
 }
@@ -134,11 +200,11 @@ void SoftmaxTile(const QueryBlock& block, int64_t first_key, int64_t num_keys, b
       }
       top = hn::Max(top, score);
     }
-    const auto rescale = hn::Exp(d, hn::Sub(old, top));
+    const auto rescale = ExpNonPositive(hn::Sub(old, top));
     auto sum = hn::Mul(hn::Load(d, block.total + v * kLanes), rescale);
     for (int64_t key = 0; key < num_keys; ++key) {
       float* at = column + key * kQueryBlock;
-      const auto p = hn::Exp(d, hn::Sub(hn::Load(d, at), top));
+      const auto p = ExpNonPositive(hn::Sub(hn::Load(d, at), top));
       hn::Store(p, d, at);
       sum = hn::Add(sum, p);
     }
@@ -161,21 +227,18 @@ struct VectorProducts {
   VectorProducts(const AttentionCall& call, const PrefillBlock& item, const QueryBlock& block,
                  const Bf16Kv*)
       : call(call), block(block), kv_head(item.kv_head) {}
-  void SetQuery(int64_t r, const float* q) const {
-    for (int64_t i = 0; i < block.head_dim; ++i) {
-      block.queries[i * kQueryBlock + r] = call.options.scale * q[i];
-    }
+  void SetQueries(const float* const* rows) const {
+    RowsToColumns(rows, block.head_dim, call.options.scale, block.queries);
   }
-  void EndQueries() const {}
   void Scores(int64_t key, int64_t count) const {
     const float* keys = KvRows(call.kv, call.kv.keys, kv_head, key, count, block.extra);
-    SmallGemm(count, block.num_vecs, keys, block.head_dim, 1, block.head_dim, block.queries,
-              block.scores, false);
+    SmallGemm<false>(count, block.num_vecs, keys, block.head_dim, 1, block.head_dim, block.queries,
+                     block.scores);
   }
   void AddValues(int64_t key, int64_t count) const {
     const float* values = KvRows(call.kv, call.kv.values, kv_head, key, count, block.extra);
-    SmallGemm(block.head_dim, block.num_vecs, values, 1, block.head_dim, count, block.scores,
-              block.output, true);
+    SmallGemm<true>(block.head_dim, block.num_vecs, values, 1, block.head_dim, count, block.scores,
+                    block.output);
   }
 };
 
@@ -196,11 +259,11 @@ struct Bf16Products {
     weights.data = reinterpret_cast<uint16_t*>(block.extra + kQueryBlock * block.head_dim);
     weights.k_tiles = kKeyTile / 32;
   }
-  void SetQuery(int64_t r, const float* q) const {
-    float* row = block.queries + r * block.head_dim;
-    for (int64_t i = 0; i < block.head_dim; ++i) row[i] = call.options.scale * q[i];
-  }
-  void EndQueries() const {
+  void SetQueries(const float* const* rows_of_block) const {
+    for (int64_t r = 0; r < kQueryBlock; ++r) {
+      float* row = block.queries + r * block.head_dim;
+      for (int64_t i = 0; i < block.head_dim; ++i) row[i] = call.options.scale * rows_of_block[r][i];
+    }
     const ConstRows rows(block.queries, kQueryBlock, block.head_dim);
     for (int64_t tile = 0; tile < queries.m_tiles; ++tile) {
       Bf16PackActivations(rows.Slice(tile * 16, 16), tile, queries);
@@ -231,15 +294,19 @@ void RunPrefillBlock(const AttentionCall& call, const PrefillBlock& item, const 
   block.num_vecs = (num_rows + kLanes - 1) / kLanes;
   std::memset(scratch, 0, (block.extra - scratch) * sizeof(float));
   const Products products(call, item, block, amx);
+  const float* query_rows[kQueryBlock];
+  float* out_rows[kQueryBlock];
   for (int64_t r = 0; r < kQueryBlock; ++r) {
     const int64_t row = HWY_MIN(r, num_rows - 1);  // unused lanes repeat the last row
     const int64_t position = item.first_position + row / item.num_heads;
-    products.SetQuery(r, call.Query(position, item.first_head + row % item.num_heads));
+    const int64_t head = item.first_head + row % item.num_heads;
+    query_rows[r] = call.Query(position, head);
+    out_rows[r] = call.Out(position, head);
     block.begin[r] = static_cast<float>(call.FirstVisible(position));
     block.end[r] = static_cast<float>(call.EndVisible(position));
     block.largest[r] = kNoScore;
   }
-  products.EndQueries();
+  products.SetQueries(query_rows);
 
   // Positions that some row of the block sees, and those that all of them see.
   const int64_t last = item.first_position + item.num_positions - 1;
@@ -255,12 +322,7 @@ void RunPrefillBlock(const AttentionCall& call, const PrefillBlock& item, const 
     products.AddValues(key, count);
   }
 
-  for (int64_t r = 0; r < num_rows; ++r) {
-    float* out =
-        call.Out(item.first_position + r / item.num_heads, item.first_head + r % item.num_heads);
-    const float inverse = 1.0f / block.total[r];
-    for (int64_t i = 0; i < head_dim; ++i) out[i] = block.output[i * kQueryBlock + r] * inverse;
-  }
+  ColumnsToRows(block.output, head_dim, block.total, block.num_vecs * kLanes, out_rows);
 }
 
 /// amx: null for the vector kernels.
