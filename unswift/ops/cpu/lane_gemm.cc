@@ -20,7 +20,7 @@ namespace {
 
 // One block of weights, the one that is packed meanwhile, and the sums take 3/4 MiB of a
 // second-level cache of 1 MiB. An output's sum depends on the length of the blocks of k alone.
-constexpr int64_t kBlockRows = 128;
+constexpr int64_t kMaxBlockRows = 128;
 constexpr int64_t kMaxBlockWords = 512;
 constexpr int64_t kMaxRows = 512;  // of activations that the weights pass by once
 // Packed activations of those, in words: bounds the memory when k is large.
@@ -135,15 +135,16 @@ struct LaneJob {
   const float* bias;
   Rows y;
   bool accumulate;
+  int64_t block_rows;   // of weights, a multiple of 16: Bf16Store reads as many rows of sums
   int64_t word_cols;    // columns of one word: 1, or 2 (bf16 products)
   int64_t block_words;  // of k, a multiple of kLineWords
   std::atomic<int64_t>& next_tile;
 
-  int64_t num_tiles() const { return CeilDiv(weight.rows, kBlockRows); }
+  int64_t num_tiles() const { return CeilDiv(weight.rows, block_rows); }
   int64_t num_blocks() const { return CeilDiv(weight.cols, block_words * word_cols); }
   MatrixView Block(int64_t tile, int64_t block) const {
-    const int64_t row = tile * kBlockRows, cols = block_words * word_cols;
-    return weight.Rows(row, std::min(kBlockRows, weight.rows - row))
+    const int64_t row = tile * block_rows, cols = block_words * word_cols;
+    return weight.Rows(row, std::min(block_rows, weight.rows - row))
         .Columns(block * cols, std::min(cols, weight.cols - block * cols));
   }
 };
@@ -152,7 +153,7 @@ struct LaneJob {
 void MultiplyBlock(const LaneJob& job, const PackedBlock& weights, int64_t block, PackedBlock& next,
                    float* sums, int64_t stride) {
   const int64_t panels = job.x.num_panels(), groups = weights.row_groups();
-  const int64_t rows_per_call = CeilDiv(kBlockRows, panels * groups);
+  const int64_t rows_per_call = CeilDiv(job.block_rows, panels * groups);
   for (int64_t panel = 0; panel < panels; ++panel) {
     const int vectors = job.x.Vectors(panel);
     const uint32_t* const x = job.x.At(panel, block * job.block_words);
@@ -173,13 +174,13 @@ void MultiplyBlock(const LaneJob& job, const PackedBlock& weights, int64_t block
 void RunTiles(const LaneJob& job) {
   int64_t tile = job.next_tile.fetch_add(1);
   if (tile >= job.num_tiles()) return;
-  const int64_t block_size = kBlockRows * job.block_words;
+  const int64_t block_size = job.block_rows * job.block_words;
   auto* memory =
       reinterpret_cast<uint32_t*>(ThreadScratch(ScratchSlot::kPackedWeights, 2 * block_size));
   PackedBlock first(job.kernel, memory), second(job.kernel, memory + block_size);
   PackedBlock *weights = &first, *next = &second;
   const int64_t stride = RoundUp(job.x.rows, kLanes512) + kStridePad;
-  float* const sums = ThreadScratch(ScratchSlot::kGemmSums, kBlockRows * stride);
+  float* const sums = ThreadScratch(ScratchSlot::kGemmSums, job.block_rows * stride);
   weights->Start(job.Block(tile, 0));
   weights->Finish();
   while (tile < job.num_tiles()) {
@@ -195,11 +196,17 @@ void RunTiles(const LaneJob& job) {
       MultiplyBlock(job, *weights, block, *next, sums, stride);
       std::swap(weights, next);
     }
-    const int64_t n = tile * kBlockRows, count = std::min(kBlockRows, job.weight.rows - n);
+    const int64_t n = tile * job.block_rows, count = std::min(job.block_rows, job.weight.rows - n);
     Bf16Store(sums, stride, job.bias == nullptr ? nullptr : job.bias + n, job.accumulate,
               job.y.Columns(n, count));
     tile = next_tile;
   }
+}
+
+/// As many tiles for every thread: of five tiles one of two threads would get three.
+int64_t BlockRows(int64_t weight_rows, int num_threads) {
+  const int64_t tiles = RoundUp(CeilDiv(weight_rows, kMaxBlockRows), int64_t{num_threads});
+  return RoundUp(CeilDiv(weight_rows, tiles), kLanes512);
 }
 
 }  // namespace
@@ -233,6 +240,7 @@ void LaneMatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y
                       bias,
                       y.Slice(m, panels.rows),
                       accumulate,
+                      BlockRows(weight.rows, pool.num_threads()),
                       word_cols,
                       block_words,
                       next_tile};
