@@ -26,7 +26,7 @@ namespace {
 // Below this many multiply-adds, waking a thread costs more than it saves.
 constexpr int64_t kMinWorkPerThread = 1 << 16;
 // Many rows: what a thread takes at a time, and activations that are laid out at once.
-constexpr int64_t kGroupsPerPiece = 8;
+constexpr int64_t kGroupsPerPiece = 4;
 constexpr int64_t kMaxLaidOutRows = 512;
 
 std::atomic<bool> vnni_allowed{true};
