@@ -165,6 +165,46 @@ TEST_P(MatMulTest, SameBitsForAnyNumberOfThreads) {
   }
 }
 
+// Types change from weight to weight, and within a run of one type sizes do; one has no rows.
+TEST_P(MatMulTest, SeveralWeightsGiveTheBitsOfEach) {
+  const int64_t k = 96;
+  const TestWeight floats[] = {TestWeight(DType::kBF16, 200, k, 1),
+                               TestWeight(DType::kBF16, 70, k, 2),
+                               TestWeight(DType::kF32, 33, k, 3)};
+  const TestPackedWeight packed[] = {TestPackedWeight(DType::kQ8_0, 150, k, 4),
+                                     TestPackedWeight(DType::kQ8_0, 64, k, 5),
+                                     TestPackedWeight(DType::kQ4_0, 40, k, 6)};
+  std::vector<MatrixView> weights;
+  for (const TestWeight& weight : floats) weights.push_back(weight.view());
+  for (const TestPackedWeight& weight : packed) weights.push_back(weight.view());
+  for (const int num_threads : {1, 3}) {
+    ThreadPool pool(num_threads);
+    for (const int64_t m : {int64_t{1}, int64_t{7}, kSkinnyRows + 5, int64_t{520}}) {
+      TestRows x(m, k, 7);
+      for (const MatMulMode mode : {MatMulMode::kOverwrite, MatMulMode::kAccumulate}) {
+        std::vector<TestRows> expected, together;
+        std::vector<MatMulOutput> outputs;
+        const std::vector<float> bias(200, 0.5f);
+        for (const MatrixView& weight : weights) {
+          expected.emplace_back(m, weight.rows, 8);
+          together.push_back(expected.back());
+          MatMul(x.view(), weight, bias.data(), expected.back().view(), pool, mode);
+        }
+        for (size_t i = 0; i < together.size(); ++i) {
+          outputs.push_back({weights[i], bias.data(), together[i].view()});
+        }
+        MatrixView empty = weights[0];
+        empty.rows = 0;
+        outputs.insert(outputs.begin() + 1, {empty, nullptr, Rows(nullptr, m, 0)});
+        MatMul(x.view(), outputs, pool, mode);
+        for (size_t i = 0; i < together.size(); ++i) {
+          EXPECT_EQ(together[i].memory(), expected[i].memory()) << i << " rows " << m;
+        }
+      }
+    }
+  }
+}
+
 TEST_P(MatMulTest, ARowDoesNotDependOnItsNeighbours) {
   for (const DType dtype : kFloatTypes) {
     ExpectARowDoesNotDependOnItsNeighbours(TestWeight(dtype, 37, 203, 4).view());

@@ -34,17 +34,35 @@ class ThreadPool {
   /// count only, so a thread meets the same rows at every call (its caches stay warm).
   template <typename Fn>
   void ParallelFor(int64_t count, int64_t grain, const Fn& fn) {
-    if (count <= 0) return;
-    const int64_t units = (count + grain - 1) / grain;
-    if (num_threads_ == 1 || units == 1) {
-      fn(int64_t{0}, count);
-      return;
-    }
-    RunOnAll([&](int thread) {
-      const int64_t begin = units * thread / num_threads_ * grain;
-      const int64_t end = units * (thread + 1) / num_threads_ * grain;
-      if (begin < end) fn(begin, end < count ? end : count);
-    });
+    ParallelForEach(
+        1,
+        [&](int64_t) {
+          return LoopSize{count, grain};
+        },
+        [&](int64_t, int64_t begin, int64_t end) { fn(begin, end); });
+  }
+
+  struct LoopSize {
+    int64_t count, grain;
+    int64_t units() const { return count <= 0 ? 0 : (count + grain - 1) / grain; }
+  };
+  /// Loops 0 ... num_loops - 1 at once, each split as above: fn(loop, begin, end). size(loop) is a
+  /// LoopSize. Threads wait for each other once, not after each.
+  template <typename Size, typename Fn>
+  void ParallelForEach(int64_t num_loops, const Size& size, const Fn& fn) {
+    int64_t units = 0;
+    for (int64_t loop = 0; loop < num_loops; ++loop) units += size(loop).units();
+    if (units == 0) return;
+    const auto run_part = [&](int64_t part, int64_t parts) {
+      for (int64_t loop = 0; loop < num_loops; ++loop) {
+        const LoopSize of = size(loop);
+        const int64_t begin = of.units() * part / parts * of.grain;
+        const int64_t end = of.units() * (part + 1) / parts * of.grain;
+        if (begin < end) fn(loop, begin, end < of.count ? end : of.count);
+      }
+    };
+    if (num_threads_ == 1 || units == 1) return run_part(0, 1);
+    RunOnAll([&](int thread) { run_part(thread, num_threads_); });
   }
 
   /// Calls fn(index, thread) for every index in [0, count); threads take indices as they get free.

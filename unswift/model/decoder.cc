@@ -1,6 +1,7 @@
 #include "unswift/model/decoder.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 
@@ -144,6 +145,16 @@ void Decoder::Project(const LinearWeights& linear, ConstRows x, Rows y, MatMulMo
   MatMul(x, linear.weight, linear.bias_or_null(), y, pool_, mode, options_.activations);
 }
 
+void Decoder::Project(std::initializer_list<Projection> projections, ConstRows x) {
+  std::array<MatMulOutput, 3> outputs;
+  UNSWIFT_CHECK(projections.size() <= outputs.size());
+  size_t count = 0;
+  for (const auto& [linear, y] : projections) {
+    outputs[count++] = {linear.weight, linear.bias_or_null(), y};
+  }
+  MatMul(x, std::span(outputs).first(count), pool_, MatMulMode::kOverwrite, options_.activations);
+}
+
 void Decoder::Normalize(const NormWeights& norm, ConstRows x, Rows out) {
   const auto eps = static_cast<float>(model_.config().norm_eps);
   if (model_.config().architecture->norm == NormKind::kRms) {
@@ -206,10 +217,7 @@ void Decoder::RunLayer(int64_t layer, std::span<const SequenceInput> batch, MlpO
 
 void Decoder::ProjectQkv(const AttentionWeights& weights, ConstRows input, Rows q, Rows k, Rows v) {
   if (weights.qkv_proj.weight.rows == 0) {
-    Project(weights.q_proj, input, q);
-    Project(weights.k_proj, input, k);
-    Project(weights.v_proj, input, v);
-    return;
+    return Project({{weights.q_proj, q}, {weights.k_proj, k}, {weights.v_proj, v}}, input);
   }
   // Stored head by head: the outputs are sorted, not the mapped weights.
   const Rows fused = work_->qkv.Get(input.rows, weights.qkv_proj.weight.rows);
@@ -270,13 +278,14 @@ void Decoder::RunMlp(int64_t layer, ConstRows input, Rows out, ConstRows& z, Con
   const int64_t rows = work_->num_rows;
   const bool gated = config.architecture->mlp == MlpKind::kGated;
   const Rows up = work_->up.Get(rows, config.intermediate_size);
-  Project(mlp.up_proj, input, up);
   z = up;
   if (gated) {
     const Rows gate = work_->gate.Get(rows, config.intermediate_size);
-    Project(mlp.gate_proj, input, gate);
+    Project({{mlp.gate_proj, gate}, {mlp.up_proj, up}}, input);
     z = gate;
     u = up;
+  } else {
+    Project(mlp.up_proj, input, up);
   }
   if (mlp.series) RunSeries(mlp, z, u, out);
   // The plain units: all of them, or what a release left unprotected.

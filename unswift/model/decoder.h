@@ -1,6 +1,7 @@
 // The forward pass: one for prefill and decode, over a batch of sequences of any lengths.
 #pragma once
 
+#include <initializer_list>
 #include <memory>
 #include <span>
 #include <string>
@@ -81,6 +82,12 @@ class Decoder {
   /// y (+)= x W^T + b with the options' activations.
   void Project(const LinearWeights& linear, ConstRows x, Rows y,
                MatMulMode mode = MatMulMode::kOverwrite);
+  struct Projection {
+    const LinearWeights& linear;
+    Rows y;
+  };
+  /// Up to three of the same x.
+  void Project(std::initializer_list<Projection> projections, ConstRows x);
   void Normalize(const NormWeights& norm, ConstRows x, Rows out);
   /// Where a part adds its output: the residual stream, or, before an output norm, zeros.
   Rows BranchOf(const NormWeights& output_norm);

@@ -193,7 +193,6 @@ Result<std::vector<bool>> ListedWindows(const Json& json, const std::string& wha
 Result<std::vector<bool>> WindowedLayers(const Json& json, const std::string& what,
                                          const ModelConfig& config) {
   std::vector<bool> windowed(config.num_hidden_layers, false);
-  const ConfigKeys& keys = config.architecture->keys;
   switch (config.architecture->window) {
     case WindowLayers::kNone:
       return windowed;

@@ -1,6 +1,8 @@
 // The one matmul entry: float32 activations times a stored weight matrix.
 #pragma once
 
+#include <span>
+
 #include "unswift/base/thread_pool.h"
 #include "unswift/tensor/rows.h"
 #include "unswift/tensor/tensor_view.h"
@@ -18,6 +20,13 @@ enum class ActivationPrecision {
   kBF16,     ///< rounded to bf16 where the processor multiplies those faster
 };
 
+/// One of several products of the same activations.
+struct MatMulOutput {
+  MatrixView weight;
+  const float* bias = nullptr;
+  Rows y;
+};
+
 /// Multiplies activations by a weight matrix as checkpoints store it (one row per output).
 /// Shapes: x [m, k] f32; weight [n, k] f32, f16, bf16, or packed q8_0, q4_0; bias [n] f32 or null;
 ///   y [m, n] f32, not overlapping x.
@@ -33,6 +42,12 @@ enum class ActivationPrecision {
 ///   products of others (AVX-512 without tiles: ops/cpu/lane_gemm.h), or else tiles of weights are
 ///   widened and multiplied by oneDNN's float32 GEMM.
 void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, ThreadPool& pool,
+            MatMulMode mode = MatMulMode::kOverwrite,
+            ActivationPrecision precision = ActivationPrecision::kFloat32);
+
+/// The same for several weight matrices, bit for bit: activations are laid out once, and threads
+/// wait for each other once, where all weights have one type.
+void MatMul(ConstRows x, std::span<const MatMulOutput> outputs, ThreadPool& pool,
             MatMulMode mode = MatMulMode::kOverwrite,
             ActivationPrecision precision = ActivationPrecision::kFloat32);
 

@@ -35,20 +35,29 @@ constexpr int64_t kTileRows = 192;  // a multiple of 48, the row block of oneDNN
 constexpr int64_t kTileCols = 2048;
 constexpr int64_t kTilePad = 16;  // rows of a power of two would fall into the same cache sets
 
-void StreamingMatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y,
-                     ThreadPool& pool, bool accumulate) {
-  const int64_t k = weight.cols;
+/// Weights of one type.
+void StreamingMatMul(ConstRows x, std::span<const MatMulOutput> outputs, ThreadPool& pool,
+                     bool accumulate) {
+  const int64_t k = x.cols;
   const int64_t x_stride = RoundUp(k, HWY_DYNAMIC_DISPATCH(ActivationChunk)());
   float* laid_out = ThreadScratch(ScratchSlot::kActivations, x.rows * x_stride);
   ForEachRow(x.rows, k, pool, [&](int64_t i) {
-    HWY_DYNAMIC_DISPATCH(LayOutRow)(weight.dtype, x.row(i).data(), k, laid_out + i * x_stride);
+    HWY_DYNAMIC_DISPATCH(LayOutRow)
+    (outputs[0].weight.dtype, x.row(i).data(), k, laid_out + i * x_stride);
   });
-  const SkinnyMatMul op{laid_out, x_stride, weight, bias, y, accumulate, CurrentWeightReads()};
   const int64_t work_per_row = std::max<int64_t>(k * x.rows, 1);
   const int64_t grain = RoundUp(std::max<int64_t>(kMinWorkPerThread / work_per_row, 1), 4);
-  pool.ParallelFor(weight.rows, grain, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(SkinnyRange)(op, begin, end);
-  });
+  pool.ParallelForEach(
+      std::ssize(outputs),
+      [&](int64_t i) {
+        return ThreadPool::LoopSize{outputs[i].weight.rows, grain};
+      },
+      [&](int64_t i, int64_t begin, int64_t end) {
+        const auto& [weight, bias, y] = outputs[i];
+        const SkinnyMatMul op{
+            laid_out, x_stride, weight, bias, y, accumulate, CurrentWeightReads()};
+        HWY_DYNAMIC_DISPATCH(SkinnyRange)(op, begin, end);
+      });
 }
 
 /// Fills y with what the products are added to. True when the GEMM has to add.
@@ -190,27 +199,66 @@ bool MatMulUsesBf16Parts(DType weight, ActivationPrecision precision) {
   return false;
 }
 
-void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, ThreadPool& pool,
-            MatMulMode mode, ActivationPrecision precision) {
-  UNSWIFT_CHECK(IsFloat(weight.dtype) || weight.is_packed());
-  UNSWIFT_CHECK(x.cols == weight.cols && y.cols == weight.rows && x.rows == y.rows);
-  if (y.rows == 0 || y.cols == 0) return;
-  const bool accumulate = mode == MatMulMode::kAccumulate;
-  if (x.rows <= kSkinnyRows || x.cols == 0) {
-    const auto streaming = weight.is_packed() ? PackedMatMul : StreamingMatMul;
-    streaming(x, weight, bias, y, pool, accumulate);
-  } else if (precision == ActivationPrecision::kBF16 &&
-             LaneMatMulTakes(weight.dtype, LaneProducts::kBf16)) {
+namespace {
+
+/// Many rows, and a kernel that takes one matrix at a time. False: it is for PackedMatMul.
+bool MatMulOfManyRows(ConstRows x, const MatMulOutput& output, ThreadPool& pool, bool accumulate,
+                      ActivationPrecision precision) {
+  const auto& [weight, bias, y] = output;
+  if (weight.rows == 0) return true;
+  if (precision == ActivationPrecision::kBF16 &&
+      LaneMatMulTakes(weight.dtype, LaneProducts::kBf16)) {
     LaneMatMul(x, weight, bias, y, pool, accumulate, LaneProducts::kBf16);
   } else if (MatMulUsesBf16Parts(weight.dtype, precision)) {
     Bf16MatMul(x, weight, bias, y, pool, accumulate, precision);
   } else if (weight.is_packed() && PackedKernelUsesVnni()) {
-    PackedMatMul(x, weight, bias, y, pool, accumulate);
+    return false;
   } else if (LaneMatMulTakes(weight.dtype, LaneProducts::kFloat32)) {
     LaneMatMul(x, weight, bias, y, pool, accumulate, LaneProducts::kFloat32);
   } else {
     TiledMatMul(x, weight, bias, y, pool, accumulate);
   }
+  return true;
+}
+
+/// Weights of one type.
+void MatMulOfOneType(ConstRows x, std::span<const MatMulOutput> outputs, ThreadPool& pool,
+                     bool accumulate, ActivationPrecision precision) {
+  const bool packed = outputs[0].weight.is_packed();
+  if (x.rows <= kSkinnyRows || x.cols == 0) {
+    return (packed ? PackedMatMul : StreamingMatMul)(x, outputs, pool, accumulate);
+  }
+  for (const MatMulOutput& output : outputs) {
+    if (!MatMulOfManyRows(x, output, pool, accumulate, precision)) {
+      return PackedMatMul(x, outputs, pool, accumulate);
+    }
+  }
+}
+
+}  // namespace
+
+void MatMul(ConstRows x, std::span<const MatMulOutput> outputs, ThreadPool& pool, MatMulMode mode,
+            ActivationPrecision precision) {
+  for (const auto& [weight, bias, y] : outputs) {
+    UNSWIFT_CHECK(IsFloat(weight.dtype) || weight.is_packed());
+    UNSWIFT_CHECK(x.cols == weight.cols && y.cols == weight.rows && x.rows == y.rows);
+  }
+  if (x.rows == 0) return;
+  const bool accumulate = mode == MatMulMode::kAccumulate;
+  while (!outputs.empty()) {  // neighbours of one type together
+    size_t count = 1;
+    while (count < outputs.size() && outputs[count].weight.dtype == outputs[0].weight.dtype) {
+      ++count;
+    }
+    MatMulOfOneType(x, outputs.first(count), pool, accumulate, precision);
+    outputs = outputs.subspan(count);
+  }
+}
+
+void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, ThreadPool& pool,
+            MatMulMode mode, ActivationPrecision precision) {
+  const MatMulOutput output{weight, bias, y};
+  MatMul(x, {&output, 1}, pool, mode, precision);
 }
 
 }  // namespace unswift

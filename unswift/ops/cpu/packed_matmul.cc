@@ -9,6 +9,7 @@
 #if HWY_ONCE
 #include <algorithm>
 #include <atomic>
+#include <vector>
 
 #include "unswift/base/integers.h"
 #include "unswift/ops/cpu/packed_vnni.h"
@@ -37,17 +38,31 @@ void PadRow(const float* x, int64_t k, float* out, int64_t padded) {
   std::fill(out + k, out + padded, 0.0f);
 }
 
-void FloatMatMul(const SkinnyMatMul& call, ConstRows x, ThreadPool& pool) {
-  SkinnyMatMul op = call;
-  op.x_stride = RoundUp(x.cols, kQuantBlockSize);
-  float* const laid_out = ThreadScratch(ScratchSlot::kActivations, x.rows * op.x_stride);
-  for (int64_t i = 0; i < x.rows; ++i) {
-    PadRow(x.row(i).data(), x.cols, laid_out + i * op.x_stride, op.x_stride);
-  }
-  op.x = laid_out;
+/// The products of x, laid out, with all outputs, of which a thread takes the same groups of
+/// weights in every call, in long streams: range(op, begin, end).
+template <typename Range>
+void ForGroupRanges(std::span<const MatMulOutput> outputs, ConstRows x, ThreadPool& pool,
+                    const Range& range) {
   const int64_t work_per_group = std::max<int64_t>(x.cols * x.rows * kPackedRows, 1);
   const int64_t grain = std::max<int64_t>(kMinWorkPerThread / work_per_group, 1);
-  pool.ParallelFor(CeilDiv(op.weight.rows, kPackedRows), grain, [&](int64_t begin, int64_t end) {
+  pool.ParallelForEach(
+      std::ssize(outputs),
+      [&](int64_t i) {
+        return ThreadPool::LoopSize{CeilDiv(outputs[i].weight.rows, kPackedRows), grain};
+      },
+      range);
+}
+
+void FloatMatMul(std::span<const MatMulOutput> outputs, ConstRows x, bool accumulate,
+                 ThreadPool& pool) {
+  const int64_t x_stride = RoundUp(x.cols, kQuantBlockSize);
+  float* const laid_out = ThreadScratch(ScratchSlot::kActivations, x.rows * x_stride);
+  for (int64_t i = 0; i < x.rows; ++i) {
+    PadRow(x.row(i).data(), x.cols, laid_out + i * x_stride, x_stride);
+  }
+  ForGroupRanges(outputs, x, pool, [&](int64_t i, int64_t begin, int64_t end) {
+    const auto& [weight, bias, y] = outputs[i];
+    const SkinnyMatMul op{laid_out, x_stride, weight, bias, y, accumulate, CurrentWeightReads()};
     HWY_DYNAMIC_DISPATCH(PackedRange)(op, begin, end);
   });
 }
@@ -63,30 +78,33 @@ void LayOutPanels(DType dtype, ConstRows x, int64_t panel_rows, float* out, Thre
 }
 
 /// Up to kMaxLaidOutRows rows.
-void VnniMatMul(const SkinnyMatMul& call, ConstRows x, ThreadPool& pool) {
+void VnniMatMul(std::span<const MatMulOutput> outputs, ConstRows x, bool accumulate,
+                ThreadPool& pool) {
   const int64_t panel_rows = std::min(VnniPanelRows(x.cols), x.rows);
   const int64_t panels = CeilDiv(x.rows, panel_rows);
   const int64_t panel_floats = VnniPanelFloats(panel_rows, x.cols);
   float* const laid_out = ThreadScratch(ScratchSlot::kActivations, panels * panel_floats);
-  LayOutPanels(call.weight.dtype, x, panel_rows, laid_out, pool);
-  const auto multiply = [&](int64_t panel, int64_t begin, int64_t end) {
-    SkinnyMatMul op = call;
+  LayOutPanels(outputs[0].weight.dtype, x, panel_rows, laid_out, pool);
+  const auto multiply = [&](int64_t i, int64_t panel, int64_t begin, int64_t end) {
+    const auto& [weight, bias, y] = outputs[i];
     const int64_t first = panel * panel_rows;
-    op.x = laid_out + panel * panel_floats;
-    op.y = call.y.Slice(first, std::min(panel_rows, x.rows - first));
+    const Rows rows = y.Slice(first, std::min(panel_rows, x.rows - first));
+    const SkinnyMatMul op{
+        laid_out + panel * panel_floats, 0, weight, bias, rows, accumulate, CurrentWeightReads()};
     VnniPackedRange(op, begin, end);
   };
-  const int64_t groups = CeilDiv(call.weight.rows, kPackedRows);
-  if (x.rows <= kSkinnyRows) {  // each thread the same weights as in other calls, in long streams
-    const int64_t work_per_group = std::max<int64_t>(x.cols * x.rows * kPackedRows, 1);
-    const int64_t grain = std::max<int64_t>(kMinWorkPerThread / work_per_group, 1);
-    pool.ParallelFor(groups, grain, [&](int64_t begin, int64_t end) { multiply(0, begin, end); });
-    return;
+  if (x.rows <= kSkinnyRows) {
+    return ForGroupRanges(outputs, x, pool, [&](int64_t i, int64_t begin, int64_t end) {
+      multiply(i, 0, begin, end);
+    });
   }
-  const int64_t pieces = CeilDiv(groups, kGroupsPerPiece);
+  const auto groups = [&](int64_t i) { return CeilDiv(outputs[i].weight.rows, kPackedRows); };
+  int64_t pieces = 0;  // of a panel
+  for (int64_t i = 0; i < std::ssize(outputs); ++i) pieces += CeilDiv(groups(i), kGroupsPerPiece);
   pool.ParallelForDynamic(panels * pieces, [&](int64_t item, int) {
-    const int64_t begin = item % pieces * kGroupsPerPiece;
-    multiply(item / pieces, begin, std::min(begin + kGroupsPerPiece, groups));
+    int64_t i = 0, begin = item % pieces * kGroupsPerPiece;
+    for (; begin >= groups(i); ++i) begin -= RoundUp(groups(i), kGroupsPerPiece);
+    multiply(i, item / pieces, begin, std::min(begin + kGroupsPerPiece, groups(i)));
   });
 }
 
@@ -99,14 +117,15 @@ bool PackedKernelUsesVnni() {
 
 void AllowVnniForTest(bool allowed) { vnni_allowed = allowed; }
 
-void PackedMatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y,
-                  ThreadPool& pool, bool accumulate) {
-  const bool vnni = PackedKernelUsesVnni();
+void PackedMatMul(ConstRows x, std::span<const MatMulOutput> outputs, ThreadPool& pool,
+                  bool accumulate) {
+  const auto multiply = PackedKernelUsesVnni() ? VnniMatMul : FloatMatMul;
+  if (x.rows <= kMaxLaidOutRows) return multiply(outputs, x, accumulate, pool);
   for (int64_t m = 0; m < x.rows; m += kMaxLaidOutRows) {
     const int64_t count = std::min(kMaxLaidOutRows, x.rows - m);
-    const SkinnyMatMul op{
-        nullptr, 0, weight, bias, y.Slice(m, count), accumulate, CurrentWeightReads()};
-    (vnni ? VnniMatMul : FloatMatMul)(op, x.Slice(m, count), pool);
+    std::vector<MatMulOutput> part(outputs.begin(), outputs.end());
+    for (MatMulOutput& output : part) output.y = output.y.Slice(m, count);
+    multiply(part, x.Slice(m, count), accumulate, pool);
   }
 }
 
