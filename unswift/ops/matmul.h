@@ -45,8 +45,9 @@ void MatMul(ConstRows x, const MatrixView& weight, const float* bias, Rows y, Th
             MatMulMode mode = MatMulMode::kOverwrite,
             ActivationPrecision precision = ActivationPrecision::kFloat32);
 
-/// The same for several weight matrices, bit for bit: activations are laid out once, and threads
-/// wait for each other once, where all weights have one type.
+/// The same for several weight matrices, bit for bit. Neighbours of one type share what is done to
+/// the activations, and threads wait for each other once: up to kSkinnyRows rows, and beyond where
+/// packed weights are multiplied in integers.
 void MatMul(ConstRows x, std::span<const MatMulOutput> outputs, ThreadPool& pool,
             MatMulMode mode = MatMulMode::kOverwrite,
             ActivationPrecision precision = ActivationPrecision::kFloat32);

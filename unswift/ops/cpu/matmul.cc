@@ -201,37 +201,34 @@ bool MatMulUsesBf16Parts(DType weight, ActivationPrecision precision) {
 
 namespace {
 
-/// Many rows, and a kernel that takes one matrix at a time. False: it is for PackedMatMul.
-bool MatMulOfManyRows(ConstRows x, const MatMulOutput& output, ThreadPool& pool, bool accumulate,
+void MatMulOfManyRows(ConstRows x, const MatMulOutput& output, ThreadPool& pool, bool accumulate,
                       ActivationPrecision precision) {
   const auto& [weight, bias, y] = output;
-  if (weight.rows == 0) return true;
+  if (weight.rows == 0) return;
   if (precision == ActivationPrecision::kBF16 &&
       LaneMatMulTakes(weight.dtype, LaneProducts::kBf16)) {
     LaneMatMul(x, weight, bias, y, pool, accumulate, LaneProducts::kBf16);
   } else if (MatMulUsesBf16Parts(weight.dtype, precision)) {
     Bf16MatMul(x, weight, bias, y, pool, accumulate, precision);
-  } else if (weight.is_packed() && PackedKernelUsesVnni()) {
-    return false;
   } else if (LaneMatMulTakes(weight.dtype, LaneProducts::kFloat32)) {
     LaneMatMul(x, weight, bias, y, pool, accumulate, LaneProducts::kFloat32);
   } else {
     TiledMatMul(x, weight, bias, y, pool, accumulate);
   }
-  return true;
 }
 
 /// Weights of one type.
 void MatMulOfOneType(ConstRows x, std::span<const MatMulOutput> outputs, ThreadPool& pool,
                      bool accumulate, ActivationPrecision precision) {
-  const bool packed = outputs[0].weight.is_packed();
-  if (x.rows <= kSkinnyRows || x.cols == 0) {
-    return (packed ? PackedMatMul : StreamingMatMul)(x, outputs, pool, accumulate);
+  const DType dtype = outputs[0].weight.dtype;
+  const bool few_rows = x.rows <= kSkinnyRows || x.cols == 0;
+  if (IsQuantized(dtype) &&
+      (few_rows || (PackedKernelUsesVnni() && !MatMulUsesBf16Parts(dtype, precision)))) {
+    return PackedMatMul(x, outputs, pool, accumulate);
   }
+  if (few_rows) return StreamingMatMul(x, outputs, pool, accumulate);
   for (const MatMulOutput& output : outputs) {
-    if (!MatMulOfManyRows(x, output, pool, accumulate, precision)) {
-      return PackedMatMul(x, outputs, pool, accumulate);
-    }
+    MatMulOfManyRows(x, output, pool, accumulate, precision);
   }
 }
 

@@ -38,8 +38,8 @@ void PadRow(const float* x, int64_t k, float* out, int64_t padded) {
   std::fill(out + k, out + padded, 0.0f);
 }
 
-/// The products of x, laid out, with all outputs, of which a thread takes the same groups of
-/// weights in every call, in long streams: range(op, begin, end).
+/// Cuts every output's groups of weights into as many ranges as there are threads, so that each
+/// meets the same weights in every call, in long streams: range(output, begin, end).
 template <typename Range>
 void ForGroupRanges(std::span<const MatMulOutput> outputs, ConstRows x, ThreadPool& pool,
                     const Range& range) {
