@@ -138,8 +138,8 @@ TEST_P(AttentionTest, LargeScores) {
   Check({70, 300, 4, 2, 64}, 40.0);
 }
 
-// Two keys of scores 0 and x: the second weighs exp(x) / (1 + exp(x)). Relative error: 1.25 u |x| of
-// exp's reduction (a quarter of u |x| where multiply-adds are fused), and a few roundings.
+// Two keys of scores 0 and x: the second weighs exp(x) / (1 + exp(x)). Relative error: 1.25 u |x|
+// of exp's reduction (a quarter of u |x| where multiply-adds are fused), and a few roundings.
 TEST_P(AttentionTest, WeightsAreExponentialsAtAnyDistance) {
   ThreadPool pool(1);
   const AttentionOptions options{.scale = 1.0f};

@@ -262,7 +262,8 @@ struct Bf16Products {
   void SetQueries(const float* const* rows_of_block) const {
     for (int64_t r = 0; r < kQueryBlock; ++r) {
       float* row = block.queries + r * block.head_dim;
-      for (int64_t i = 0; i < block.head_dim; ++i) row[i] = call.options.scale * rows_of_block[r][i];
+      for (int64_t i = 0; i < block.head_dim; ++i)
+        row[i] = call.options.scale * rows_of_block[r][i];
     }
     const ConstRows rows(block.queries, kQueryBlock, block.head_dim);
     for (int64_t tile = 0; tile < queries.m_tiles; ++tile) {
