@@ -35,30 +35,27 @@ class ThreadPool {
   template <typename Fn>
   void ParallelFor(int64_t count, int64_t grain, const Fn& fn) {
     ParallelForEach(
-        1,
-        [&](int64_t) {
-          return LoopSize{count, grain};
-        },
+        1, [&](int64_t) { return count; }, grain,
         [&](int64_t, int64_t begin, int64_t end) { fn(begin, end); });
   }
 
-  struct LoopSize {
-    int64_t count, grain;
-    int64_t units() const { return count <= 0 ? 0 : (count + grain - 1) / grain; }
-  };
-  /// Loops 0 ... num_loops - 1 at once, each split as above: fn(loop, begin, end). size(loop) is a
-  /// LoopSize. Threads wait for each other once, not after each.
-  template <typename Size, typename Fn>
-  void ParallelForEach(int64_t num_loops, const Size& size, const Fn& fn) {
+  /// Loops 0 ... num_loops - 1 at once, over [0, count_of(loop)) each, split as above:
+  /// fn(loop, begin, end). Threads wait for each other once, not after each.
+  template <typename Count, typename Fn>
+  void ParallelForEach(int64_t num_loops, const Count& count_of, int64_t grain, const Fn& fn) {
+    const auto units_of = [&](int64_t loop) {
+      const int64_t count = count_of(loop);
+      return count <= 0 ? 0 : (count + grain - 1) / grain;
+    };
     int64_t units = 0;
-    for (int64_t loop = 0; loop < num_loops; ++loop) units += size(loop).units();
+    for (int64_t loop = 0; loop < num_loops; ++loop) units += units_of(loop);
     if (units == 0) return;
     const auto run_part = [&](int64_t part, int64_t parts) {
       for (int64_t loop = 0; loop < num_loops; ++loop) {
-        const LoopSize of = size(loop);
-        const int64_t begin = of.units() * part / parts * of.grain;
-        const int64_t end = of.units() * (part + 1) / parts * of.grain;
-        if (begin < end) fn(loop, begin, end < of.count ? end : of.count);
+        const int64_t count = count_of(loop);
+        const int64_t begin = units_of(loop) * part / parts * grain;
+        const int64_t end = units_of(loop) * (part + 1) / parts * grain;
+        if (begin < end) fn(loop, begin, end < count ? end : count);
       }
     };
     if (num_threads_ == 1 || units == 1) return run_part(0, 1);

@@ -48,10 +48,7 @@ void StreamingMatMul(ConstRows x, std::span<const MatMulOutput> outputs, ThreadP
   const int64_t work_per_row = std::max<int64_t>(k * x.rows, 1);
   const int64_t grain = RoundUp(std::max<int64_t>(kMinWorkPerThread / work_per_row, 1), 4);
   pool.ParallelForEach(
-      std::ssize(outputs),
-      [&](int64_t i) {
-        return ThreadPool::LoopSize{outputs[i].weight.rows, grain};
-      },
+      std::ssize(outputs), [&](int64_t i) { return outputs[i].weight.rows; }, grain,
       [&](int64_t i, int64_t begin, int64_t end) {
         const auto& [weight, bias, y] = outputs[i];
         const SkinnyMatMul op{

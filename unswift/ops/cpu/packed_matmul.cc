@@ -46,11 +46,8 @@ void ForGroupRanges(std::span<const MatMulOutput> outputs, ConstRows x, ThreadPo
   const int64_t work_per_group = std::max<int64_t>(x.cols * x.rows * kPackedRows, 1);
   const int64_t grain = std::max<int64_t>(kMinWorkPerThread / work_per_group, 1);
   pool.ParallelForEach(
-      std::ssize(outputs),
-      [&](int64_t i) {
-        return ThreadPool::LoopSize{CeilDiv(outputs[i].weight.rows, kPackedRows), grain};
-      },
-      range);
+      std::ssize(outputs), [&](int64_t i) { return CeilDiv(outputs[i].weight.rows, kPackedRows); },
+      grain, range);
 }
 
 void FloatMatMul(std::span<const MatMulOutput> outputs, ConstRows x, bool accumulate,
